@@ -1,0 +1,1 @@
+"""Evaluation: the ledger, the engine, the tables and the report."""

@@ -1,0 +1,1 @@
+"""Training data other than the world: photographs, textured motion, damage."""

@@ -1,0 +1,1 @@
+"""Published tables (`paper/`) and the output of runs (`runs/`, not in the repository)."""
