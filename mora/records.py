@@ -142,7 +142,7 @@ class Request(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def id(self) -> str:
-        """First 20 hex digits of the content hash of (model, recipe, task, prompt, inputs, seed)."""
+        """First 20 hex digits of the hash of (model, recipe, task, prompt, inputs, seed)."""
         return content_hash(
             [
                 self.model,
