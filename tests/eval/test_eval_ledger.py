@@ -1,3 +1,4 @@
+import os
 import signal
 import sqlite3
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ledger_writer import DEGREE, SETTINGS, SMOOTH, both_scores, fingerprint, score, video
 
 from eval.ledger import FILE_NAME, Ledger, LedgerBusyError, LedgerError, SettingsDifferError
 from mora.records import (
@@ -22,39 +24,15 @@ from mora.records import (
     Video,
 )
 
-SETTINGS = {"task": {"name": "text_to_video", "steps": 25}, "device": "cpu"}
-
 
 def request(number: int) -> Request:
     prompt = Prompt(id=f"p{number}", text=f"a circle, take {number}")
     return Request(model="mora", recipe="r", prompt=prompt, seed=number)
 
 
-def video(number: int, sha256: str = "0", model: str = "mora") -> Video:
-    media = MediaRef(
-        sha256=sha256, path=f"{number}.mp4", kind="video", width=64, height=64, frames=14, fps=7.0
-    )
-    return Video(id=f"v{number}", model=model, prompt_id=f"p{number}", media=media)
-
-
 def broken(number: int) -> Video:
     failure = Failure(kind=FailureKind.UPSTREAM, message="the picture was refused")
     return Video(id=f"v{number}", model="mora", failure=failure)
-
-
-def fingerprint(metric: str, protocol: str = "vbench") -> Fingerprint:
-    return Fingerprint(metric=metric, protocol=protocol, decoder="pyav", precision="float32")
-
-
-SMOOTH = fingerprint("motion_smoothness")
-DEGREE = fingerprint("dynamic_degree")
-
-
-def score(number: int, value: float, of: Fingerprint = SMOOTH, n: int = 3) -> Score:
-    per_frame = tuple(value + i / 7 for i in range(n))
-    return Score(
-        video_id=f"v{number}", metric=of.metric, fingerprint=of.id, value=value, per_frame=per_frame
-    )
 
 
 def failed(number: int, of: Fingerprint = SMOOTH) -> Score:
@@ -294,34 +272,13 @@ def test_the_tables_refuse_what_the_records_forbid(ledger: Ledger) -> None:
     raw.close()
 
 
-def both_scores(number: int) -> list[Score]:
-    return [score(number, number / 3, n=2000), score(number, number / 7, of=DEGREE)]
-
-
-WRITER = """
-import sys
-from pathlib import Path
-sys.path[:0] = sys.argv[2:]
-from test_eval_ledger import SETTINGS, SMOOTH, DEGREE, both_scores, video
-from eval.ledger import Ledger
-
-with Ledger.open(Path(sys.argv[1]), SETTINGS) as ledger:
-    ledger.add_fingerprints([SMOOTH, DEGREE])
-    number = len(ledger.videos())
-    print("writing", flush=True)
-    while True:
-        ledger.add_videos([video(number)])
-        ledger.record_scores(both_scores(number))
-        number += 1
-"""
-
-
 def test_a_killed_writer_leaves_a_consistent_prefix(tmp_path: Path) -> None:
     here = Path(__file__)
-    arguments = [sys.executable, "-c", WRITER, tmp_path, here.parent, here.parents[2]]
+    arguments = [sys.executable, here.with_name("ledger_writer.py"), tmp_path]
+    environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
     before = 0
     for wait in (0.05, 0.11, 0.23):
-        child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
         assert child.stdout is not None
         assert child.stdout.readline() == "writing\n"
         with pytest.raises(LedgerBusyError, match=f"process {child.pid}"):
