@@ -1,0 +1,570 @@
+"""Scenes: what the world holds, drawn at random from a seed, and their form as tensors.
+
+Units: the picture's shorter side is 2 units long and the origin is its centre; x grows to the
+right and y downwards. All of a scene stays within the central square of 2 × 2 units during its
+first `CLIP_SECONDS`, so it can be drawn at any size and aspect. Time is in seconds from the start
+of the clip, and motion is defined for every time.
+"""
+
+import colorsys
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final, Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lab.world.palette import GROUND_COLOURS, OBJECT_COLOURS, STYLES, Colour, Style
+from lab.world.shapes import SHAPES
+
+StyleName = Literal["plain", "night", "sketch", "digital"]
+ShapeName = Literal["circle", "square", "triangle", "star", "cross", "ring"]
+ColourName = Literal["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
+SizeName = Literal["small", "medium", "large"]
+MotionName = Literal[
+    "left", "right", "up", "down", "still", "spin", "grow", "shrink", "bounce", "orbit", "stop"
+]
+Heading = Literal["left", "right", "up", "down"]
+SpeedName = Literal["slow", "normal", "fast"]
+GroundKind = Literal["plain", "gradient", "stripes", "dots", "checks", "grain"]
+GroundColour = Literal["grey", "brown", "beige", "teal", "navy", "olive", "plum", "black"]
+
+STYLE_NAMES: Final[tuple[StyleName, ...]] = get_args(StyleName)
+SHAPE_NAMES: Final[tuple[ShapeName, ...]] = get_args(ShapeName)
+COLOUR_NAMES: Final[tuple[ColourName, ...]] = get_args(ColourName)
+SIZE_NAMES: Final[tuple[SizeName, ...]] = get_args(SizeName)
+MOTION_NAMES: Final[tuple[MotionName, ...]] = get_args(MotionName)
+HEADINGS: Final[tuple[Heading, ...]] = get_args(Heading)
+SPEED_NAMES: Final[tuple[SpeedName, ...]] = get_args(SpeedName)
+GROUND_KINDS: Final[tuple[GroundKind, ...]] = get_args(GroundKind)
+GROUND_COLOUR_NAMES: Final[tuple[GroundColour, ...]] = get_args(GroundColour)
+
+CLIP_SECONDS: Final = 2.0
+
+_STYLE_SHARES: Final = (0.55, 0.15, 0.15, 0.15)
+_MOTION_SHARES: Final = (0.125, 0.125, 0.125, 0.125, 0.08, 0.08, 0.06, 0.06, 0.08, 0.07, 0.07)
+_KIND_SHARES: Final = (0.4, 0.22, 0.1, 0.1, 0.09, 0.09)
+_TWO_OBJECTS: Final = 0.35
+_SECOND_STILL: Final = 0.65
+_RADIUS: Final = {"small": (0.17, 0.2), "medium": (0.26, 0.29), "large": (0.36, 0.4)}
+_TRAVEL: Final = {"slow": (0.16, 0.2), "normal": (0.3, 0.35), "fast": (0.46, 0.52)}
+_SPIN: Final = {"slow": (0.6, 0.8), "normal": (1.5, 1.9), "fast": (3.0, 3.5)}
+_GROWTH: Final = {"slow": (0.11, 0.14), "normal": (0.22, 0.25), "fast": (0.33, 0.37)}
+_BOUNCE: Final = {"slow": (1.8, 2.2), "normal": (3.3, 3.9), "fast": (5.2, 6.0)}
+_ORBIT: Final = {"slow": (0.8, 1.1), "normal": (1.8, 2.2), "fast": (3.2, 3.7)}
+_HUE_JITTER: Final = 0.012
+_TIMES: Final = np.linspace(0.0, CLIP_SECONDS, 9)
+_PLACES: Final = 24  # tries at placing two objects clear of each other
+
+
+@dataclass(frozen=True)
+class Body:
+    """An object of a scene.
+
+    Attributes:
+        shape: Name of the shape.
+        colour: Name of the colour.
+        size: Name of the size at the start.
+        motion: What it does. `stop` moves along `heading` and then stands still.
+        speed: Name of the speed, `None` for a still object.
+        heading: Direction of travel, `None` where the motion has none.
+        rgb: The exact colour, close to the named one.
+        radius: Size in units at the start.
+        rotation: Angle in radians at the start, clockwise.
+        place: Centre (x, y) at the start, in units; of the circle, where the motion is `orbit`.
+        rate: Units a second (travel), radians a second (spin, orbit: clockwise if positive;
+            bounce), or the relative growth a second (grow, shrink). 0 for a still object.
+        reach: Radius of an orbit or height of a bounce in units, or seconds until a stop.
+        phase: Angle on the orbit at the start, in radians.
+    """
+
+    shape: ShapeName
+    colour: ColourName
+    size: SizeName
+    motion: MotionName
+    speed: SpeedName | None
+    heading: Heading | None
+    rgb: Colour
+    radius: float
+    rotation: float
+    place: tuple[float, float]
+    rate: float
+    reach: float
+    phase: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The background.
+
+    Attributes:
+        kind: One colour, a gradient between two, or a texture in two shades of one.
+        colour: Name of the (first) colour.
+        second: Name of the gradient's second colour, else `None`.
+        rgb: The two exact colours.
+        angle: Direction of the gradient or the texture, in radians.
+        period: Distance at which the texture repeats, in units.
+        phase: Offset of the texture along its axes, in periods.
+    """
+
+    kind: GroundKind
+    colour: GroundColour
+    second: GroundColour | None
+    rgb: tuple[Colour, Colour]
+    angle: float
+    period: float
+    phase: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip's content. The first object is the main one; it is drawn over the second."""
+
+    style: StyleName
+    ground: Ground
+    bodies: tuple[Body, ...]
+    seed: int
+    """Seed of the grain, the stars and the blocks' shades."""
+
+
+Names = str | Sequence[str] | None
+"""A constraint: one name, several to choose from, or any."""
+
+
+def sample_scenes(
+    count: int,
+    seed: int,
+    *,
+    first: int = 0,
+    style: Names = None,
+    ground: Names = None,
+    ground_colour: Names = None,
+    shape: Names = None,
+    colour: Names = None,
+    size: Names = None,
+    motion: Names = None,
+    speed: Names = None,
+    objects: Literal[1, 2] | None = None,
+) -> list[Scene]:
+    """Draws scenes. Scene i of a seed is the same whatever the count and the first index.
+
+    Args:
+        count: Number of scenes.
+        seed: Seed, not negative.
+        first: Index of the first scene, for drawing a long list in parts.
+        style: Style names to choose from.
+        ground: Kinds of background to choose from.
+        ground_colour: Background colours to choose from.
+        shape: Shapes of the main object to choose from; likewise the next four. The second
+            object is always free.
+        colour: Its colours.
+        size: Its sizes.
+        motion: Its motions.
+        speed: Its speeds.
+        objects: Number of objects; by default two in about a third of the scenes.
+
+    Raises:
+        ValueError: A name is unknown, or only shapes that look the same at every angle are left
+            to spin.
+    """
+    allowed = _Allowed(
+        style=_narrow("style", style, STYLE_NAMES, _STYLE_SHARES),
+        kind=_narrow("ground", ground, GROUND_KINDS, _KIND_SHARES),
+        ground_colour=_narrow("ground_colour", ground_colour, GROUND_COLOUR_NAMES),
+        shape=_narrow("shape", shape, SHAPE_NAMES),
+        colour=_narrow("colour", colour, COLOUR_NAMES),
+        size=_narrow("size", size, SIZE_NAMES),
+        motion=_narrow("motion", motion, MOTION_NAMES, _MOTION_SHARES),
+        speed=_narrow("speed", speed, SPEED_NAMES),
+        objects=objects,
+    )
+    if set(allowed.motion) == {"spin"} and not any(SHAPES[name].turns for name in allowed.shape):
+        raise ValueError(
+            f"shape={shape!r} with motion='spin': such a shape looks the same at every angle, "
+            "so the motion could not be seen; name another shape or another motion"
+        )
+    return [
+        _sample(np.random.default_rng([seed, index]), allowed)
+        for index in range(first, first + count)
+    ]
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """Scenes as tensors; the first axis is the scene, and of 2 in (B, 2, ...) the object.
+
+    Labels are indices into the tuples of names above, -1 where there is none. All that drawing
+    needs is here, so that rendering reads no table and copies nothing to the device.
+
+    Attributes:
+        style: Label (B,).
+        ground_kind: Label (B,).
+        ground_colour: Labels (B, 2); the second is that of a gradient.
+        shape: Labels (B, 2); -1 for an absent object, in the next five as well.
+        colour: Labels (B, 2).
+        size: Labels (B, 2).
+        motion: Labels (B, 2).
+        speed: Labels (B, 2); -1 for a still object.
+        heading: Labels (B, 2); -1 for a motion without one.
+        seed: Seeds of grain, stars and blocks (B,).
+        present: 1 where there is an object, else 0 (B, 2).
+        rgb: Objects' colours (B, 2, 3), before the style.
+        radius: Objects' sizes at the start (B, 2).
+        place: Centres (B, 2, 2), x and y.
+        velocity: Units a second (B, 2, 2).
+        until: Time at which the velocity ends (B, 2); infinite where it does not.
+        orbit: Radius, radians a second and angle at the start (B, 2, 3).
+        bounce: Height and radians a second (B, 2, 2).
+        rotation: Angle at the start (B, 2).
+        spin: Radians a second (B, 2).
+        growth: Relative growth a second (B, 2).
+        fold: Number of wedges of the shape (B, 2).
+        forms: Linear forms of the shape (B, 2, 2, 4); see `lab.world.shapes`.
+        ground_rgb: The ground's two colours (B, 2, 3), before the style.
+        ground_angle: Direction of gradient or texture (B,).
+        ground_period: Period of the texture (B,).
+        ground_phase: Offset of the texture (B, 2).
+        body_map: Scale and shift of the style for objects (B, 2, 3).
+        ground_map: Scale and shift of the style for the ground (B, 2, 3).
+        light: Light of the style (B,).
+        rim: Share of ink and width of edges (B, 2).
+        stars: Brightness of stars (B,).
+        blocks: Whether all is drawn in blocks (B,), boolean.
+    """
+
+    style: Tensor
+    ground_kind: Tensor
+    ground_colour: Tensor
+    shape: Tensor
+    colour: Tensor
+    size: Tensor
+    motion: Tensor
+    speed: Tensor
+    heading: Tensor
+    seed: Tensor
+    present: Tensor
+    rgb: Tensor
+    radius: Tensor
+    place: Tensor
+    velocity: Tensor
+    until: Tensor
+    orbit: Tensor
+    bounce: Tensor
+    rotation: Tensor
+    spin: Tensor
+    growth: Tensor
+    fold: Tensor
+    forms: Tensor
+    ground_rgb: Tensor
+    ground_angle: Tensor
+    ground_period: Tensor
+    ground_phase: Tensor
+    body_map: Tensor
+    ground_map: Tensor
+    light: Tensor
+    rim: Tensor
+    stars: Tensor
+    blocks: Tensor
+
+    def __len__(self) -> int:
+        return len(self.style)
+
+    def __getitem__(self, index: Tensor | slice) -> "SceneBatch":
+        """Picks scenes by an index tensor (K,) or a slice, without a look at its values."""
+        return SceneBatch(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.style.device
+
+    def to(self, device: torch.device | str) -> "SceneBatch":
+        """Copies the batch to a device."""
+        return SceneBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    @staticmethod
+    def cat(batches: Sequence["SceneBatch"]) -> "SceneBatch":
+        """Joins batches along the first axis."""
+        return SceneBatch(
+            *(
+                torch.cat([getattr(batch, field.name) for batch in batches])
+                for field in fields(SceneBatch)
+            )
+        )
+
+
+def encode(scenes: Sequence[Scene]) -> SceneBatch:
+    """Turns scenes into tensors on the CPU: labels as int64, numbers as float32."""
+    two = [(*scene.bodies, None)[:2] for scene in scenes]
+    styles = [STYLES[scene.style] for scene in scenes]
+    grounds = [scene.ground for scene in scenes]
+
+    def label(pick: Callable[[Body], int]) -> Tensor:
+        return torch.tensor([[-1 if b is None else pick(b) for b in pair] for pair in two])
+
+    def number(pick: Callable[[Body], object], absent: object) -> Tensor:
+        return torch.tensor(
+            [[absent if body is None else pick(body) for body in pair] for pair in two],
+            dtype=torch.float32,
+        )
+
+    def pick_style(pick: Callable[[Style], object]) -> Tensor:
+        return torch.tensor([pick(style) for style in styles], dtype=torch.float32)
+
+    def pick_ground(pick: Callable[[Ground], object]) -> Tensor:
+        return torch.tensor([pick(ground) for ground in grounds], dtype=torch.float32)
+
+    nowhere = ((0.0, 0.0, 0.0, 1.0),) * 2  # one unit outside the shape, everywhere
+    return SceneBatch(
+        style=torch.tensor([STYLE_NAMES.index(scene.style) for scene in scenes]),
+        ground_kind=torch.tensor([GROUND_KINDS.index(ground.kind) for ground in grounds]),
+        ground_colour=torch.tensor(
+            [
+                [
+                    GROUND_COLOUR_NAMES.index(ground.colour),
+                    -1 if ground.second is None else GROUND_COLOUR_NAMES.index(ground.second),
+                ]
+                for ground in grounds
+            ]
+        ),
+        shape=label(lambda body: SHAPE_NAMES.index(body.shape)),
+        colour=label(lambda body: COLOUR_NAMES.index(body.colour)),
+        size=label(lambda body: SIZE_NAMES.index(body.size)),
+        motion=label(lambda body: MOTION_NAMES.index(body.motion)),
+        speed=label(lambda body: -1 if body.speed is None else SPEED_NAMES.index(body.speed)),
+        heading=label(lambda body: -1 if body.heading is None else HEADINGS.index(body.heading)),
+        seed=torch.tensor([scene.seed for scene in scenes]),
+        present=number(lambda _: 1.0, 0.0),
+        rgb=number(lambda body: body.rgb, (0.0,) * 3),
+        radius=number(lambda body: body.radius, 1.0),
+        place=number(lambda body: body.place, (0.0,) * 2),
+        velocity=number(_velocity, (0.0,) * 2),
+        until=number(lambda body: body.reach if body.motion == "stop" else math.inf, math.inf),
+        orbit=number(
+            lambda body: (
+                (body.reach, body.rate, body.phase) if body.motion == "orbit" else (0.0, 0.0, 0.0)
+            ),
+            (0.0,) * 3,
+        ),
+        bounce=number(
+            lambda body: (body.reach, body.rate) if body.motion == "bounce" else (0.0, 0.0),
+            (0.0,) * 2,
+        ),
+        rotation=number(lambda body: body.rotation, 0.0),
+        spin=number(lambda body: body.rate if body.motion == "spin" else 0.0, 0.0),
+        growth=number(lambda body: body.rate if body.motion in ("grow", "shrink") else 0.0, 0.0),
+        fold=number(lambda body: SHAPES[body.shape].fold, 1.0),
+        forms=number(lambda body: SHAPES[body.shape].forms, nowhere),
+        ground_rgb=pick_ground(lambda ground: ground.rgb),
+        ground_angle=pick_ground(lambda ground: ground.angle),
+        ground_period=pick_ground(lambda ground: ground.period),
+        ground_phase=pick_ground(lambda ground: ground.phase),
+        body_map=pick_style(lambda style: (style.body_scale, style.body_shift)),
+        ground_map=pick_style(lambda style: (style.ground_scale, style.ground_shift)),
+        light=pick_style(lambda style: style.light),
+        rim=pick_style(lambda style: (style.rim, style.rim_width)),
+        stars=pick_style(lambda style: style.stars),
+        blocks=torch.tensor([style.blocks for style in styles]),
+    )
+
+
+_Name = TypeVar("_Name", bound=str)
+
+
+class _Choice(dict[_Name, float]):
+    """Names to choose from and their shares."""
+
+    def draw(self, rng: np.random.Generator, without: Collection[str] = ()) -> _Name:
+        """Draws a name; those in `without` only where nothing else is left."""
+        left = {name: share for name, share in self.items() if name not in without} or self
+        at = rng.random() * sum(left.values())
+        for name, share in left.items():
+            at -= share
+            if at < 0:
+                return name
+        return name
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """What a scene may be drawn from."""
+
+    style: _Choice[StyleName]
+    kind: _Choice[GroundKind]
+    ground_colour: _Choice[GroundColour]
+    shape: _Choice[ShapeName]
+    colour: _Choice[ColourName]
+    size: _Choice[SizeName]
+    motion: _Choice[MotionName]
+    speed: _Choice[SpeedName]
+    objects: Literal[1, 2] | None
+
+
+def _narrow(
+    argument: str, wanted: Names, names: Sequence[_Name], shares: Sequence[float] | None = None
+) -> _Choice[_Name]:
+    chosen = names if wanted is None else [wanted] if isinstance(wanted, str) else wanted
+    unknown = [name for name in chosen if name not in names]
+    if unknown or not chosen:
+        raise ValueError(f"{argument}={wanted!r}: expected one or several of {', '.join(names)}")
+    weights = shares or (1.0,) * len(names)
+    return _Choice({n: w for n, w in zip(names, weights, strict=True) if n in chosen})
+
+
+_SHAPES: Final = _Choice(dict.fromkeys(SHAPE_NAMES, 1.0))
+_COLOURS: Final = _Choice(dict.fromkeys(COLOUR_NAMES, 1.0))
+_SIZES: Final = _Choice(dict.fromkeys(SIZE_NAMES, 1.0))
+_SPEEDS: Final = _Choice(dict.fromkeys(SPEED_NAMES, 1.0))
+_MOTIONS: Final = _Choice(dict(zip(MOTION_NAMES, _MOTION_SHARES, strict=True)))
+_HEADINGS: Final = _Choice(dict.fromkeys(HEADINGS, 1.0))
+
+
+def _sample(rng: np.random.Generator, allowed: _Allowed) -> Scene:
+    style = allowed.style.draw(rng)
+    ground = _ground(rng, allowed)
+    two = rng.random() < _TWO_OBJECTS if allowed.objects is None else allowed.objects == 2
+    main = _body(
+        rng, allowed.shape, allowed.colour, allowed.size, allowed.motion, allowed.speed, two
+    )
+    bodies = [main]
+    if two:
+        still = rng.random() < _SECOND_STILL
+        motions = _Choice[MotionName]({"still": 1.0}) if still else _MOTIONS
+        # Of the main object's shape or of its colour at most: captions must tell the two apart.
+        colours = _Choice({n: w for n, w in _COLOURS.items() if n != main.colour})
+        bodies.append(_body(rng, _SHAPES, colours, _SIZES, motions, _SPEEDS, two))
+    return Scene(style, ground, _place(rng, bodies), int(rng.integers(2**31)))
+
+
+def _ground(rng: np.random.Generator, allowed: _Allowed) -> Ground:
+    kind = allowed.kind.draw(rng)
+    colour = allowed.ground_colour.draw(rng)
+    first = _vary(rng, GROUND_COLOURS[colour])
+    second = None
+    if kind == "gradient":
+        others = _Choice(dict.fromkeys(GROUND_COLOUR_NAMES, 1.0))
+        second = others.draw(rng, without=(colour,))
+        other = _vary(rng, GROUND_COLOURS[second])
+    else:  # a texture's second shade; a plain ground has none to show
+        shift = (0.09 if sum(first) / 3 < 0.3 else -0.11) * (0.85 + 0.3 * rng.random())
+        red, green, blue = (min(1.0, max(0.0, channel + shift)) for channel in first)
+        other = (red, green, blue)
+    return Ground(
+        kind=kind,
+        colour=colour,
+        second=second,
+        rgb=(first, other),
+        angle=float(rng.random() * (2 * math.pi)),
+        period=float(0.26 + 0.22 * rng.random()),
+        phase=(float(rng.random()), float(rng.random())),
+    )
+
+
+def _body(
+    rng: np.random.Generator,
+    shapes: _Choice[ShapeName],
+    colours: _Choice[ColourName],
+    sizes: _Choice[SizeName],
+    motions: _Choice[MotionName],
+    speeds: _Choice[SpeedName],
+    crowded: bool,
+) -> Body:
+    """Draws an object whose place is left open: only its wish within the room is drawn."""
+    round_only = not any(SHAPES[name].turns for name in shapes)
+    motion = motions.draw(rng, without=("spin",) if round_only else ())
+    unseen = [name for name in SHAPE_NAMES if not SHAPES[name].turns] if motion == "spin" else []
+    shape = shapes.draw(rng, without=unseen)
+    colour = colours.draw(rng)
+    size = sizes.draw(rng, without={"grow": ("large",), "shrink": ("small",)}.get(motion, ()))
+    speed = None if motion == "still" else speeds.draw(rng)
+    heading: Heading | None = None
+    if motion in HEADINGS:
+        heading = motion
+    elif motion == "stop":
+        heading = _HEADINGS.draw(rng)
+    radius = _within(rng, _RADIUS[size])
+    rate = reach = 0.0
+    if speed is not None:
+        rates = {"spin": _SPIN, "grow": _GROWTH, "shrink": _GROWTH, "bounce": _BOUNCE}
+        rate = _within(rng, (rates | {"orbit": _ORBIT}).get(motion, _TRAVEL)[speed])
+        reach = _within(rng, {"stop": (0.8, 1.2), "orbit": (0.26, 0.4)}.get(motion, (0.35, 0.5)))
+        if motion == "shrink" or (motion in ("spin", "orbit") and rng.random() < 0.5):
+            rate = -rate
+    tilt = math.pi / SHAPES[shape].fold if motion == "spin" else 0.2
+    return Body(
+        shape=shape,
+        colour=colour,
+        size=size,
+        motion=motion,
+        speed=speed,
+        heading=heading,
+        rgb=_vary(rng, OBJECT_COLOURS[colour]),
+        radius=radius * (0.94 if crowded else 1.0),
+        rotation=_within(rng, (-tilt, tilt)),
+        place=(0.0, 0.0),
+        rate=rate,
+        reach=reach,
+        phase=float(rng.random() * (2 * math.pi)),
+    )
+
+
+def _within(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
+    return float(bounds[0] + (bounds[1] - bounds[0]) * rng.random())
+
+
+def _vary(rng: np.random.Generator, colour: Colour) -> Colour:
+    """Moves hue and brightness by an amount that leaves the colour's name true."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*colour)
+    hue += _HUE_JITTER * (2 * rng.random() - 1)
+    value = min(1.0, value * (0.95 + 0.1 * rng.random()))
+    return colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+
+
+def _velocity(body: Body) -> tuple[float, float]:
+    x, y = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), None: (0, 0)}[
+        body.heading
+    ]
+    return x * body.rate, y * body.rate
+
+
+def _path(body: Body) -> NDArray[np.float64]:
+    """Offset from `place` and extent (x, y, extent) at `_TIMES`: (9, 3), in units."""
+    x, y = _velocity(body)
+    moving = np.minimum(_TIMES, body.reach) if body.motion == "stop" else _TIMES
+    path = np.stack((x * moving, y * moving, np.full_like(_TIMES, body.radius)), 1)
+    if body.motion == "orbit":
+        angle = body.phase + body.rate * _TIMES
+        path[:, 0] += body.reach * np.cos(angle)
+        path[:, 1] += body.reach * np.sin(angle)
+    elif body.motion == "bounce":
+        path[:, 1] -= body.reach * np.abs(np.sin(body.rate * _TIMES))
+    elif body.motion in ("grow", "shrink"):
+        path[:, 2] *= np.exp(body.rate * _TIMES)
+    path[:, 2] *= SHAPES[body.shape].extent
+    return path
+
+
+def _place(rng: np.random.Generator, bodies: Sequence[Body]) -> tuple[Body, ...]:
+    """Puts objects where they stay in the frame, and two where they hide each other least."""
+    paths = [_path(body) for body in bodies]
+    tries = _PLACES if len(bodies) == 2 else 1
+    places = np.empty((tries, len(bodies), 2))
+    for index, path in enumerate(paths):
+        low = (path[:, 2:] - 1.0 - path[:, :2]).max(0)
+        high = (1.0 - path[:, 2:] - path[:, :2]).min(0)
+        middle, half = (low + high) / 2, np.maximum(high - low, 0.0) / 2
+        places[:, index] = middle + half * (2 * rng.random((tries, 2)) - 1)
+    chosen = places[0]
+    if len(bodies) == 2:
+        centres = places[:, :, None] + np.stack([path[:, :2] for path in paths])
+        distance = np.linalg.norm(centres[:, 0] - centres[:, 1], axis=-1)
+        overlap = np.maximum(paths[0][:, 2] + paths[1][:, 2] - distance, 0.0)
+        hidden = overlap.mean(1) + overlap[:, 0]  # at the start they should not touch at all
+        chosen = places[int(np.argmax(hidden <= max(hidden.min(), 0.03)))]
+    return tuple(
+        replace(body, place=(float(x), float(y)))
+        for body, (x, y) in zip(bodies, chosen, strict=True)
+    )
