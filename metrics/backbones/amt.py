@@ -1,0 +1,499 @@
+"""AMT, the frame interpolation network of motion smoothness.
+
+Source: Li, Zhu, Han, Hou, Guo and Cheng, "AMT: All-Pairs Multi-Field Transforms for Efficient
+Frame Interpolation", CVPR 2023; the published weights are AMT-S of the authors' repository
+MCG-NKU/AMT. Written from the paper and the shapes of those weights.
+
+Four decoders go from coarse to fine. Each refines two flows, from the frame in between to the
+frame before and to the one after; after each but the last, both are corrected by what the
+correlation of the two frames shows where they point. The last decoder makes several flow pairs,
+whose warped frames are averaged and corrected.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
+from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
+from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.padding import pad_to_multiple
+
+
+@dataclass(frozen=True)
+class AmtSettings:
+    """Sizes of the network. The defaults are the published AMT-S.
+
+    Attributes:
+        channels: Channels of the context features and decoders at 1/2, 1/4, 1/8 and 1/16.
+        skip: Channels at the end of a residual block that its inner convolutions act on.
+        pairs: Pairs of flows, and so candidate frames, that the last decoder makes.
+        features: Channels of the encoder of correlation features: its three stages, output.
+        levels: Levels of the correlation pyramid.
+        radius: Radius of the window that is looked up in each level.
+        correlation: Channels that an update makes of the correlation.
+        flow: Channels that an update makes of the flows.
+        motion: Channels of the two merged.
+        hidden: Hidden channels of an update.
+    """
+
+    channels: tuple[int, int, int, int] = (20, 32, 44, 56)
+    skip: int = 20
+    pairs: int = 3
+    features: tuple[int, int, int, int] = (32, 64, 96, 84)
+    levels: int = 4
+    radius: int = 3
+    correlation: int = 64
+    flow: int = 20
+    motion: int = 68
+    hidden: int = 76
+
+
+_PREPROCESSING = Preprocessing(multiple=16, smallest=128)
+
+OFFICIAL = Card(
+    name="amt_s",
+    weights="official",
+    settings=AmtSettings(),
+    preprocessing=_PREPROCESSING,
+    origin=HubFile("lalala125/AMT", "amt-s.pth"),
+    licence="CC-BY-NC-4.0",
+    source="MCG-NKU/AMT, AMT-S trained on Vimeo90K (arXiv:2304.09790)",
+    key="state_dict",
+)
+
+MINI = Card(
+    name="amt_mini",
+    weights="mini",
+    settings=AmtSettings(
+        channels=(16, 20, 24, 32),
+        skip=12,
+        features=(24, 32, 48, 48),
+        correlation=40,
+        flow=16,
+        motion=40,
+        hidden=40,
+    ),
+    preprocessing=_PREPROCESSING,
+    origin=Shipped("amt/amt.safetensors"),
+    licence="Apache-2.0",
+    source="trained by lab/train/amt.py on textured motion of known flow",
+)
+
+
+class Interpolation(NamedTuple):
+    """What the network makes of two frames.
+
+    Attributes:
+        frame: (B, 3, H, W) in [0, 1], the frame in between.
+        flows: Pairs of flows (to the frame before, to the frame after), from coarse to fine: at
+            1/8, 1/4 and 1/2 of the size and, averaged over the last decoder's pairs, at the full
+            size. Each is (B, 2, h, w), x then y, in pixels of its own size.
+    """
+
+    frame: Tensor
+    flows: list[tuple[Tensor, Tensor]]
+
+
+class Amt(nn.Module):
+    """AMT with one update after each of the three coarser decoders.
+
+    Args:
+        settings: Sizes of the network.
+    """
+
+    def __init__(self, settings: AmtSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        half, quarter, eighth, sixteenth = settings.channels
+        pairs, skip = settings.pairs, settings.skip
+        self.feat_encoder = CorrelationEncoder(settings.features)
+        self.encoder = ContextEncoder(settings.channels)
+        self.decoder4 = Decoder(2 * sixteenth + 1, 2 * sixteenth, 4 + eighth, skip)
+        self.decoder3 = Decoder(3 * eighth + 4, 3 * eighth, 4 + quarter, skip)
+        self.decoder2 = Decoder(3 * quarter + 4, 3 * quarter, 4 + half, skip)
+        self.decoder1 = Decoder(3 * half + 4, 3 * half, 8 * pairs, skip)
+        self.update4 = Update(settings, eighth, ratio=1)
+        self.update3 = Update(settings, quarter, ratio=2)
+        self.update2 = Update(settings, half, ratio=4)
+        self.comb_block = nn.Sequential(
+            nn.Conv2d(3 * pairs, 6 * pairs, 3, padding=1),
+            nn.PReLU(6 * pairs),
+            nn.Conv2d(6 * pairs, 3, 3, padding=1),
+        )
+
+    def forward(
+        self, frame0: Tensor, frame1: Tensor, t: float = 0.5, scale: float = 1.0
+    ) -> Interpolation:
+        """Interpolates between two frames.
+
+        Args:
+            frame0: (B, 3, H, W), RGB in [0, 1]; times `scale`, both sides are multiples of 16 and
+                at least 128.
+            frame1: Like `frame0`.
+            t: Time of the frame asked for, between 0 (`frame0`) and 1 (`frame1`), both excluded.
+            scale: Size, relative to the frames', at which the flows are estimated. Less than 1
+                saves memory.
+        """
+        mean = torch.cat([frame0, frame1], dim=2).mean((1, 2, 3), keepdim=True)
+        frame0, frame1 = frame0 - mean, frame1 - mean
+        small0, small1 = _resized(frame0, scale), _resized(frame1, scale)
+
+        features0, features1 = self.feat_encoder(torch.cat([small0, small1])).chunk(2)
+        correlation = TwoWayCorrelation(features0, features1, t, self.settings)
+        context0, context1 = self.encoder(small0), self.encoder(small1)
+
+        time = torch.full_like(context0[3][:, :1], t)
+        out = self.decoder4(torch.cat([context0[3], context1[3], time], dim=1))
+        motions = [self.update4(_split(out), correlation)]
+        for level, decoder, update in (
+            (2, self.decoder3, self.update3),
+            (1, self.decoder2, self.update2),
+        ):
+            out = decoder(_seen(motions[-1], context0[level], context1[level]))
+            flow0, flow1, feature = _split(out)
+            doubled0, doubled1 = _doubled(motions[-1])
+            refined = Motion(flow0 + doubled0, flow1 + doubled1, feature)
+            motions.append(update(refined, correlation))
+
+        pairs = self.settings.pairs
+        out = self.decoder1(_seen(motions[-1], context0[0], context1[0])).float()
+        out0, out1, masks, residuals = out.split([2 * pairs, 2 * pairs, pairs, 3 * pairs], dim=1)
+        doubled0, doubled1 = _doubled(motions[-1])
+        flows0 = _resized(out0 + doubled0.repeat(1, pairs, 1, 1), 1 / scale) / scale
+        flows1 = _resized(out1 + doubled1.repeat(1, pairs, 1, 1), 1 / scale) / scale
+        masks = _resized(torch.sigmoid(masks), 1 / scale)
+        residuals = _resized(residuals, 1 / scale)
+        candidates = torch.cat(
+            [
+                mask * warp(frame0, flow0) + (1 - mask) * warp(frame1, flow1) + mean + residual
+                for flow0, flow1, mask, residual in zip(
+                    flows0.split(2, dim=1),
+                    flows1.split(2, dim=1),
+                    masks.split(1, dim=1),
+                    residuals.split(3, dim=1),
+                    strict=True,
+                )
+            ],
+            dim=1,
+        )
+        average = candidates.unflatten(1, (pairs, 3)).mean(1)
+        frame = (average + self.comb_block(candidates)).clamp(0, 1)
+        finest = (flows0.unflatten(1, (pairs, 2)).mean(1), flows1.unflatten(1, (pairs, 2)).mean(1))
+        return Interpolation(frame, [(flow0, flow1) for flow0, flow1, _ in motions] + [finest])
+
+
+class Motion(NamedTuple):
+    """The running estimate between two decoders.
+
+    Attributes:
+        flow0: (B, 2, h, w), flow from the frame in between to the one before.
+        flow1: Like `flow0`, to the one after.
+        feature: (B, C, h, w).
+    """
+
+    flow0: Tensor
+    flow1: Tensor
+    feature: Tensor
+
+
+class TwoWayCorrelation:
+    """Correlation of two frames' features at 1/8, asked from the frame in between.
+
+    Motion is taken to be straight: a pixel at `flow0` before and `flow1` after moved from the one
+    frame to the other by `flow1 / t`, and back by `flow0 / (1 - t)`.
+    """
+
+    def __init__(
+        self, features0: Tensor, features1: Tensor, t: float, settings: AmtSettings
+    ) -> None:
+        volume = correlate(features0, features1)
+        self.forth = pyramid(volume, settings.levels)
+        self.back = pyramid(volume.permute(0, 3, 4, 1, 2), settings.levels)
+        height, width = features0.shape[-2:]
+        self.places = coordinates(height, width, features0.device)
+        self.t, self.radius = t, settings.radius
+
+    def __call__(self, flow0: Tensor, flow1: Tensor) -> Tensor:
+        """Looks up where flows (B, 2, H / 8, W / 8), in pixels of that size, point."""
+        forth = look_up(self.forth, self.places + flow1 / self.t, self.radius)
+        back = look_up(self.back, self.places + flow0 / (1 - self.t), self.radius)
+        return torch.cat([forth, back], dim=1)
+
+
+class CorrelationEncoder(nn.Module):
+    """Features of one frame at 1/8 of its size, for the correlation.
+
+    Args:
+        channels: Of the three stages and of the output.
+    """
+
+    def __init__(self, channels: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        one, two, three, out = channels
+        self.conv1 = nn.Conv2d(3, one, 7, stride=2, padding=3)
+        self.norm1 = nn.InstanceNorm2d(one)
+        self.layer1 = nn.Sequential(Bottleneck(one, one, 1), Bottleneck(one, one, 1))
+        self.layer2 = nn.Sequential(Bottleneck(one, two, 2), Bottleneck(two, two, 1))
+        self.layer3 = nn.Sequential(Bottleneck(two, three, 2), Bottleneck(three, three, 1))
+        self.conv2 = nn.Conv2d(three, out, 1)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, C, H / 8, W / 8)."""
+        stem = torch.relu(self.norm1(self.conv1(frame)))
+        features: Tensor = self.conv2(self.layer3(self.layer2(self.layer1(stem))))
+        return features
+
+
+class Bottleneck(nn.Module):
+    """Residual block through a quarter of the channels, with instance norm.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        stride: Of the middle convolution and of the shortcut.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        inner = outputs // 4
+        self.conv1 = nn.Conv2d(inputs, inner, 1)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride=stride, padding=1)
+        self.conv3 = nn.Conv2d(inner, outputs, 1)
+        self.norm1, self.norm2 = nn.InstanceNorm2d(inner), nn.InstanceNorm2d(inner)
+        self.norm3 = nn.InstanceNorm2d(outputs)
+        self.downsample: nn.Module = nn.Identity()
+        if stride > 1:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride), nn.InstanceNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H / stride, W / stride)."""
+        y = torch.relu(self.norm1(self.conv1(x)))
+        y = torch.relu(self.norm2(self.conv2(y)))
+        y = torch.relu(self.norm3(self.conv3(y)))
+        return torch.relu(self.downsample(x) + y)
+
+
+class ContextEncoder(nn.Module):
+    """Features of one frame at 1/2, 1/4, 1/8 and 1/16 of its size, for the decoders.
+
+    Args:
+        channels: At each size.
+    """
+
+    def __init__(self, channels: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        one, two, three, four = channels
+        self.pyramid1 = nn.Sequential(conv_prelu(3, one, stride=2), conv_prelu(one, one))
+        self.pyramid2 = nn.Sequential(conv_prelu(one, two, stride=2), conv_prelu(two, two))
+        self.pyramid3 = nn.Sequential(conv_prelu(two, three, stride=2), conv_prelu(three, three))
+        self.pyramid4 = nn.Sequential(conv_prelu(three, four, stride=2), conv_prelu(four, four))
+
+    def forward(self, frame: Tensor) -> list[Tensor]:
+        """Gives the features from fine to coarse."""
+        levels = []
+        for stage in (self.pyramid1, self.pyramid2, self.pyramid3, self.pyramid4):
+            frame = stage(frame)
+            levels.append(frame)
+        return levels
+
+
+class Decoder(nn.Module):
+    """Refines the motion and doubles the size.
+
+    Args:
+        inputs: Channels in.
+        width: Channels within.
+        outputs: Channels out.
+        skip: Channels that the residual block's inner convolutions act on.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int, skip: int) -> None:
+        super().__init__()
+        self.convblock = nn.Sequential(
+            conv_prelu(inputs, width),
+            ResidualBlock(width, skip),
+            nn.ConvTranspose2d(width, outputs, 4, stride=2, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', 2 * H, 2 * W)."""
+        out: Tensor = self.convblock(x)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """Five convolutions, of which the second and fourth act on the last `skip` channels only.
+
+    Args:
+        width: Channels in and out.
+        skip: Channels that those two act on.
+    """
+
+    def __init__(self, width: int, skip: int) -> None:
+        super().__init__()
+        self.skip = skip
+        self.conv1 = conv_prelu(width, width)
+        self.conv2 = conv_prelu(skip, skip)
+        self.conv3 = conv_prelu(width, width)
+        self.conv4 = conv_prelu(skip, skip)
+        self.conv5 = nn.Conv2d(width, width, 3, padding=1)
+        self.prelu = nn.PReLU(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape."""
+        y = self.conv1(x)
+        y = torch.cat([y[:, : -self.skip], self.conv2(y[:, -self.skip :])], dim=1)
+        y = self.conv3(y)
+        y = torch.cat([y[:, : -self.skip], self.conv4(y[:, -self.skip :])], dim=1)
+        out: Tensor = self.prelu(x + self.conv5(y))
+        return out
+
+
+class Update(nn.Module):
+    """Corrects flows and feature by the correlation found where the flows point.
+
+    Args:
+        settings: Sizes of the network.
+        channels: Channels of the feature.
+        ratio: Size of flows and feature relative to the correlation's, which is 1/8.
+    """
+
+    def __init__(self, settings: AmtSettings, channels: int, ratio: int) -> None:
+        super().__init__()
+        self.ratio = ratio
+        hidden = settings.hidden
+        looked_up = 2 * settings.levels * (2 * settings.radius + 1) ** 2
+        self.convc1 = nn.Conv2d(looked_up, settings.correlation, 1)
+        self.convf1 = nn.Conv2d(4, 2 * settings.flow, 7, padding=3)
+        self.convf2 = nn.Conv2d(2 * settings.flow, settings.flow, 3, padding=1)
+        self.conv = nn.Conv2d(settings.correlation + settings.flow, settings.motion, 3, padding=1)
+        self.gru = two_convs(settings.motion + 4 + channels, hidden, hidden)
+        self.feat_head = two_convs(hidden, hidden, channels)
+        self.flow_head = two_convs(hidden, hidden, 4)
+
+    def forward(self, motion: Motion, correlation: TwoWayCorrelation) -> Motion:
+        """Gives the motion corrected, at the size it came."""
+        flow0 = _resized(motion.flow0, 1 / self.ratio) / self.ratio
+        flow1 = _resized(motion.flow1, 1 / self.ratio) / self.ratio
+        feature = _resized(motion.feature, 1 / self.ratio)
+        flows = torch.cat([flow0, flow1], dim=1)
+        seen = _leaky(self.convc1(correlation(flow0, flow1)))
+        moved = _leaky(self.convf2(_leaky(self.convf1(flows))))
+        merged = _leaky(self.conv(torch.cat([seen, moved], dim=1)))
+        hidden = self.gru(torch.cat([merged, flows, feature], dim=1))
+        feature_step = _resized(self.feat_head(hidden), self.ratio)
+        flow_step = _resized(self.flow_head(hidden).float(), self.ratio) * self.ratio
+        step0, step1 = flow_step.chunk(2, dim=1)
+        return Motion(motion.flow0 + step0, motion.flow1 + step1, motion.feature + feature_step)
+
+
+def conv_prelu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """A 3x3 convolution and PReLU with a slope for each channel."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1), nn.PReLU(outputs))
+
+
+def two_convs(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Two 3x3 convolutions with a leaky ReLU between them."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, hidden, 3, padding=1),
+        nn.LeakyReLU(0.1),
+        nn.Conv2d(hidden, outputs, 3, padding=1),
+    )
+
+
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """Fetches each pixel from where its flow points: bilinear, the border repeated outside.
+
+    Args:
+        picture: (B, C, H, W).
+        flow: (B, 2, H, W), pixels, x then y.
+
+    Returns:
+        (B, C, H, W) in float32.
+    """
+    height, width = picture.shape[-2:]
+    x, y = (coordinates(height, width, flow.device) + flow).unbind(dim=1)
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
+    return F.grid_sample(
+        picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=True
+    )
+
+
+def load(card: Card[AmtSettings], path: Path, device: torch.device) -> Amt:
+    """Builds the network of `card` with the weights in the file `path`, ready to infer.
+
+    Raises:
+        WeightsError: The file is absent, unreadable, another one, or does not fit.
+    """
+    tensors = read_card(card, path)
+    model = Amt(card.settings)
+    load_strictly(model, tensors, path)
+    return model.to(device).eval().requires_grad_(requires_grad=False)
+
+
+@torch.inference_mode()
+def interpolate(
+    model: Amt, frames0: Tensor, frames1: Tensor, t: float = 0.5, scale: float = 1.0
+) -> Tensor:
+    """Frames between pairs of frames of any size that the network can take.
+
+    Args:
+        model: The network.
+        frames0: uint8 (N, 3, H, W), RGB.
+        frames1: Like `frames0`; the i-th pair is `frames0[i]`, `frames1[i]`.
+        t: Time of the frames asked for, between 0 and 1, both excluded.
+        scale: Size, relative to the frames', at which motion is estimated: 16 / n for a whole
+            number n of at least 16.
+
+    Returns:
+        float32 (N, 3, H, W) in [0, 1].
+
+    Raises:
+        FrameTooSmallError: A padded side times `scale` is shorter than 128 pixels: the coarsest
+            level of the correlation would be a single pixel, which cannot be sampled.
+    """
+    device = next(model.parameters()).device
+    pairs = torch.cat([frames0, frames1]).to(device).float() / 255
+    padded, padding = pad_to_multiple(
+        pairs,
+        multiple=int(_PREPROCESSING.multiple / scale),
+        smallest=math.ceil(_PREPROCESSING.smallest / scale),
+        network="AMT",
+    )
+    return padding.crop(model(*padded.chunk(2), t=t, scale=scale).frame)
+
+
+def _split(out: Tensor) -> Motion:
+    """A decoder's output: two flows, which keep float32 under autocast, and a feature."""
+    flow0, flow1, feature = out.tensor_split([2, 4], dim=1)
+    return Motion(flow0.float(), flow1.float(), feature)
+
+
+def _seen(motion: Motion, context0: Tensor, context1: Tensor) -> Tensor:
+    """A decoder's input: the feature, both contexts fetched along the flows, and the flows."""
+    flow0, flow1, feature = motion
+    warped0, warped1 = warp(context0, flow0), warp(context1, flow1)
+    return torch.cat([feature, warped0, warped1, flow0, flow1], dim=1)
+
+
+def _doubled(motion: Motion) -> tuple[Tensor, Tensor]:
+    """Both flows at twice the size, and so twice as long."""
+    return 2 * _resized(motion.flow0, 2), 2 * _resized(motion.flow1, 2)
+
+
+def _resized(x: Tensor, factor: float) -> Tensor:
+    if factor == 1:
+        return x
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1)

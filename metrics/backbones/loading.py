@@ -1,0 +1,137 @@
+"""Weights from files: read without running code, fitted strictly, known by their sha256."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from metrics.backbones.card import Card, Settings
+
+_SHOWN = 20
+"""Names that an error lists of each kind before it only counts the rest."""
+
+
+class WeightsError(ValueError):
+    """A file of weights is absent, unreadable, not the one that is meant, or does not fit."""
+
+
+def read_tensors(path: Path, key: str | None = None) -> dict[str, Tensor]:
+    """Reads a file of tensors onto the CPU: safetensors by its suffix, else a torch checkpoint.
+
+    A torch checkpoint is unpickled with `weights_only=True`, so that it cannot run code.
+
+    Args:
+        path: The file.
+        key: Entry of a torch checkpoint that holds the tensors; `None` where they lie at the top.
+
+    Raises:
+        WeightsError: There is no such file, it cannot be read as weights, or it holds something
+            other than tensors by name.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file of weights")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise WeightsError(
+                f"{path}: expected safetensors, could not read it: {error}"
+            ) from error
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, according to what the bytes look like
+        raise WeightsError(
+            f"{path}: expected a torch checkpoint of tensors alone, could not read it: {error}"
+        ) from error
+    if key is not None:
+        if not isinstance(stored, dict) or key not in stored:
+            found = sorted(map(str, stored)) if isinstance(stored, dict) else type(stored).__name__
+            raise WeightsError(f"{path}: expected an entry {key!r}, found {found}")
+        stored = stored[key]
+    if not isinstance(stored, dict):
+        raise WeightsError(f"{path}: expected tensors by name, found {type(stored).__name__}")
+    strangers = {name: value for name, value in stored.items() if not isinstance(value, Tensor)}
+    if strangers:
+        kinds = [f"{name} ({type(value).__name__})" for name, value in strangers.items()]
+        raise WeightsError(f"{path}: expected tensors by name, found also {_listed(kinds)}")
+    return dict(stored)
+
+
+def load_strictly(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    source: Path,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Copies `tensors` into `module`, and accepts nothing missing, extra or of another shape.
+
+    Floating-point tensors of any precision are converted to the module's.
+
+    Args:
+        module: Gets the weights, whatever device it is on.
+        tensors: What the file holds.
+        source: The file, for the error.
+        names: The module's own names to the file's, where they differ.
+
+    Raises:
+        WeightsError: Names every missing and every extra tensor and every difference of shape.
+    """
+    own = module.state_dict()
+    published = {name: name if names is None else names[name] for name in own}
+    missing = sorted(set(published.values()) - set(tensors))
+    extra = sorted(set(tensors) - set(published.values()))
+    misfits = [
+        f"{stored} {tuple(tensors[stored].shape)}, expected {tuple(own[name].shape)}"
+        for name, stored in sorted(published.items())
+        if stored in tensors and tensors[stored].shape != own[name].shape
+    ]
+    faults = [
+        f"{what}: {_listed(found)}"
+        for what, found in (("missing", missing), ("extra", extra), ("of another shape", misfits))
+        if found
+    ]
+    if faults:
+        raise WeightsError(
+            f"{source}: these are not the weights of this {type(module).__name__}; "
+            + "; ".join(faults)
+            + "; give the file that belongs to the card"
+        )
+    module.load_state_dict({name: tensors[stored] for name, stored in published.items()})
+
+
+def read_card(card: Card[Settings], path: Path) -> dict[str, Tensor]:
+    """Reads the file that `card` describes, after checking the sha256 that the card states.
+
+    Raises:
+        WeightsError: As `read_tensors`, or the digest is another one.
+    """
+    if card.sha256 is not None and path.is_file():
+        found = file_sha256(path)
+        if not found.startswith(card.sha256):
+            raise WeightsError(
+                f"{path}: expected the weights {card.name} with sha256 {card.sha256}, "
+                f"found {found}; delete the file and fetch it again"
+            )
+    return read_tensors(path, card.key)
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file in hex, remembered while path, size and time stay the same."""
+    status = path.stat()
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  they key the cache
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(names: list[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
