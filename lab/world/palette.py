@@ -45,7 +45,10 @@ class Style:
         ground_shift: Added to the ground's colour.
         light: Brightness that an object gains towards the upper left, as a share.
         rim: Share of ink in an object's edge.
-        rim_width: Width of that edge in units (the picture's shorter side is 2 units).
+        rim_width: Width of that edge in units (the picture's shorter side is 2 units); half of it
+            lies outside the shape.
+        hatch: Strength of the pencil's strokes across an object, as a share of brightness.
+        grain: Strength of the ground's grain, as a share of brightness.
         stars: Brightness of the stars on the ground.
         blocks: Whether all is drawn in blocks.
     """
@@ -57,6 +60,8 @@ class Style:
     light: float = 0.0
     rim: float = 0.0
     rim_width: float = 0.0
+    hatch: float = 0.0
+    grain: float = 0.0
     stars: float = 0.0
     blocks: bool = False
 
@@ -64,21 +69,23 @@ class Style:
 STYLES: Final[dict[str, Style]] = {
     "plain": Style(light=0.10, rim=0.22, rim_width=0.03),
     "night": Style(
-        body_scale=(0.62, 0.64, 0.80),
-        ground_scale=(0.20, 0.24, 0.38),
-        ground_shift=(0.01, 0.02, 0.06),
+        body_scale=(0.68, 0.70, 0.86),
+        ground_scale=(0.26, 0.30, 0.42),
+        ground_shift=(0.0, 0.01, 0.06),
         light=0.18,
         stars=0.75,
     ),
     "sketch": Style(
-        body_scale=(0.60, 0.60, 0.60),
-        body_shift=(0.37, 0.37, 0.36),
+        body_scale=(0.66, 0.66, 0.66),
+        body_shift=(0.32, 0.32, 0.31),
         ground_scale=(0.34, 0.34, 0.34),
-        ground_shift=(0.59, 0.57, 0.51),
+        ground_shift=(0.60, 0.58, 0.52),
         rim=1.0,
-        rim_width=0.045,
+        rim_width=0.035,
+        hatch=0.07,
+        grain=0.06,
     ),
-    "digital": Style(light=0.06, blocks=True),
+    "digital": Style(light=0.06, grain=0.2, blocks=True),
 }
 """By name; the order is that of the labels."""
 

@@ -20,8 +20,8 @@ BLOCKS: Final = 32
 
 _LATTICE: Final = 64  # random values along two units
 _STARS: Final = 18
-_BLOCK_SHADE: Final = 0.16
-_BLOCK_SEAM: Final = 0.10
+_SEAM: Final = 0.14  # how much darker the seams between blocks are
+_STROKE: Final = 0.085  # units between a pencil's strokes
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def _local(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Offsets from an object's centre, in blocks where the style asks, and the edge's width."""
     blocks = scenes.blocks[:, None, None, None]
-    edge = torch.where(blocks, 0.6 * max(2.0 / BLOCKS, pixel), pixel)
+    edge = torch.where(blocks, 0.45 * max(2.0 / BLOCKS, pixel), pixel)
     return _snap(dx, blocks, pixel), _snap(dy, blocks, pixel), edge
 
 
@@ -140,7 +140,8 @@ def _coverage(
 ) -> tuple[Tensor, Tensor]:
     """Share of each pixel that an object covers, and the signed distance from its edge in units.
 
-    Both (B, T, H, W); see `lab.world.shapes` for the fold and the two forms.
+    Both (B, T, H, W); see `lab.world.shapes` for the fold and the two forms. Half of the inked rim
+    lies outside the shape's own edge.
     """
     distance = torch.hypot(dx, dy)
     wedge = (2 * math.pi) / scenes.fold[:, index, None, None, None]
@@ -153,7 +154,7 @@ def _coverage(
         a, b, c, d = forms[:, which].unbind(1)
         return a * x + b * y + c * distance + d * pose.radius
 
-    outside = torch.maximum(form(0), form(1))
+    outside = torch.maximum(form(0), form(1)) - 0.5 * scenes.rim[:, 1, None, None, None]
     return (0.5 - outside / edge).clamp(0.0, 1.0), outside
 
 
@@ -172,9 +173,13 @@ def _draw(
     cover, outside = _coverage(dx, dy, edge, scenes, index, pose)
     share, rim_width = scenes.rim.T[:, :, None, None, None]
     ink = share * (0.5 + (outside + rim_width) / edge).clamp(0.0, 1.0)
-    light = 1 - (scenes.light[:, None, None, None] / math.sqrt(2)) * (dx + dy) / pose.radius
-    seam = _seams(across, pixel) + _seams(down, pixel)
-    light = torch.where(scenes.blocks[:, None, None, None], light - _BLOCK_SEAM * seam, light)
+    slope, hatch, blocks = (
+        value[:, None, None, None] for value in (scenes.light, scenes.hatch, scenes.blocks)
+    )
+    light = 1 - (slope / math.sqrt(2)) * (dx + dy) / pose.radius
+    light = light + hatch * ((2 * math.pi / _STROKE) * (0.8 * dx + 0.6 * dy)).sin()
+    seam = torch.maximum(_seams(across, pixel), _seams(down, pixel))
+    light = torch.where(blocks, light - _SEAM * seam, light)
     scale, shift = scenes.body_map[:, :, None, :, None, None].unbind(1)
     colour = scenes.rgb[:, index, None, :, None, None] * scale + shift
     colour = colour * (light * (1 - ink))[:, :, None]
@@ -202,8 +207,8 @@ def _ground(scenes: SceneBatch, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     picture = torch.lerp(first, second, mix[:, None])
     scale, shift = scenes.ground_map[:, :, :, None, None].unbind(1)
     picture = picture * scale + shift
-    shade = _sample(lattice, sx, sy, mode="nearest") - 0.5
-    shade = 1 + torch.where(blocks, _BLOCK_SHADE * shade, 0.0)
+    speck = torch.where(blocks, _sample(lattice, sx, sy, "nearest"), _sample(lattice, sx, sy))
+    shade = 1 + scenes.grain[:, None, None] * (speck - 0.5)
     return picture * shade[:, None] + _stars(scenes, lattice, x, y, pixel)[:, None]
 
 

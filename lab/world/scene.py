@@ -49,12 +49,22 @@ _MOTION_SHARES: Final = (0.125, 0.125, 0.125, 0.125, 0.08, 0.08, 0.06, 0.06, 0.0
 _KIND_SHARES: Final = (0.4, 0.22, 0.1, 0.1, 0.09, 0.09)
 _TWO_OBJECTS: Final = 0.35
 _SECOND_STILL: Final = 0.65
+_Ranges = dict[SpeedName, tuple[float, float]]
 _RADIUS: Final = {"small": (0.17, 0.2), "medium": (0.26, 0.29), "large": (0.36, 0.4)}
-_TRAVEL: Final = {"slow": (0.16, 0.2), "normal": (0.3, 0.35), "fast": (0.46, 0.52)}
-_SPIN: Final = {"slow": (0.6, 0.8), "normal": (1.5, 1.9), "fast": (3.0, 3.5)}
-_GROWTH: Final = {"slow": (0.11, 0.14), "normal": (0.22, 0.25), "fast": (0.33, 0.37)}
-_BOUNCE: Final = {"slow": (1.8, 2.2), "normal": (3.3, 3.9), "fast": (5.2, 6.0)}
-_ORBIT: Final = {"slow": (0.8, 1.1), "normal": (1.8, 2.2), "fast": (3.2, 3.7)}
+_TRAVEL: Final[_Ranges] = {"slow": (0.16, 0.2), "normal": (0.3, 0.35), "fast": (0.46, 0.52)}
+_GROWTH: Final[_Ranges] = {"slow": (0.11, 0.14), "normal": (0.22, 0.25), "fast": (0.33, 0.37)}
+_RATES: Final[dict[MotionName, _Ranges]] = {
+    "spin": {"slow": (0.6, 0.8), "normal": (1.5, 1.9), "fast": (3.0, 3.5)},
+    "grow": _GROWTH,
+    "shrink": _GROWTH,
+    "bounce": {"slow": (1.8, 2.2), "normal": (3.3, 3.9), "fast": (5.2, 6.0)},
+    "orbit": {"slow": (0.8, 1.1), "normal": (1.8, 2.2), "fast": (3.2, 3.7)},
+}
+_REACHES: Final[dict[MotionName, tuple[float, float]]] = {
+    "stop": (0.8, 1.2),
+    "orbit": (0.26, 0.4),
+    "bounce": (0.35, 0.5),
+}
 _HUE_JITTER: Final = 0.012
 _TIMES: Final = np.linspace(0.0, CLIP_SECONDS, 9)
 _PLACES: Final = 24  # tries at placing two objects clear of each other
@@ -171,14 +181,14 @@ def sample_scenes(
             to spin.
     """
     allowed = _Allowed(
-        style=_narrow("style", style, STYLE_NAMES, _STYLE_SHARES),
-        kind=_narrow("ground", ground, GROUND_KINDS, _KIND_SHARES),
-        ground_colour=_narrow("ground_colour", ground_colour, GROUND_COLOUR_NAMES),
-        shape=_narrow("shape", shape, SHAPE_NAMES),
-        colour=_narrow("colour", colour, COLOUR_NAMES),
-        size=_narrow("size", size, SIZE_NAMES),
-        motion=_narrow("motion", motion, MOTION_NAMES, _MOTION_SHARES),
-        speed=_narrow("speed", speed, SPEED_NAMES),
+        style=_narrow("style", style, _ANY.style),
+        kind=_narrow("ground", ground, _ANY.kind),
+        ground_colour=_narrow("ground_colour", ground_colour, _ANY.ground_colour),
+        shape=_narrow("shape", shape, _ANY.shape),
+        colour=_narrow("colour", colour, _ANY.colour),
+        size=_narrow("size", size, _ANY.size),
+        motion=_narrow("motion", motion, _ANY.motion),
+        speed=_narrow("speed", speed, _ANY.speed),
         objects=objects,
     )
     if set(allowed.motion) == {"spin"} and not any(SHAPES[name].turns for name in allowed.shape):
@@ -231,6 +241,8 @@ class SceneBatch:
         ground_map: Scale and shift of the style for the ground (B, 2, 3).
         light: Light of the style (B,).
         rim: Share of ink and width of edges (B, 2).
+        hatch: Strength of the pencil's strokes (B,).
+        grain: Strength of the ground's grain (B,).
         stars: Brightness of stars (B,).
         blocks: Whether all is drawn in blocks (B,), boolean.
     """
@@ -266,6 +278,8 @@ class SceneBatch:
     ground_map: Tensor
     light: Tensor
     rim: Tensor
+    hatch: Tensor
+    grain: Tensor
     stars: Tensor
     blocks: Tensor
 
@@ -366,6 +380,8 @@ def encode(scenes: Sequence[Scene]) -> SceneBatch:
         ground_map=pick_style(lambda style: (style.ground_scale, style.ground_shift)),
         light=pick_style(lambda style: style.light),
         rim=pick_style(lambda style: (style.rim, style.rim_width)),
+        hatch=pick_style(lambda style: style.hatch),
+        grain=pick_style(lambda style: style.grain),
         stars=pick_style(lambda style: style.stars),
         blocks=torch.tensor([style.blocks for style in styles]),
     )
@@ -403,22 +419,26 @@ class _Allowed:
     objects: Literal[1, 2] | None
 
 
-def _narrow(
-    argument: str, wanted: Names, names: Sequence[_Name], shares: Sequence[float] | None = None
-) -> _Choice[_Name]:
-    chosen = names if wanted is None else [wanted] if isinstance(wanted, str) else wanted
-    unknown = [name for name in chosen if name not in names]
-    if unknown or not chosen:
-        raise ValueError(f"{argument}={wanted!r}: expected one or several of {', '.join(names)}")
-    weights = shares or (1.0,) * len(names)
-    return _Choice({n: w for n, w in zip(names, weights, strict=True) if n in chosen})
+def _narrow(argument: str, wanted: Names, every: _Choice[_Name]) -> _Choice[_Name]:
+    if wanted is None:
+        return every
+    chosen = [wanted] if isinstance(wanted, str) else wanted
+    if not chosen or not set(chosen) <= set(every):
+        raise ValueError(f"{argument}={wanted!r}: expected one or several of {', '.join(every)}")
+    return _Choice({name: share for name, share in every.items() if name in chosen})
 
 
-_SHAPES: Final = _Choice(dict.fromkeys(SHAPE_NAMES, 1.0))
-_COLOURS: Final = _Choice(dict.fromkeys(COLOUR_NAMES, 1.0))
-_SIZES: Final = _Choice(dict.fromkeys(SIZE_NAMES, 1.0))
-_SPEEDS: Final = _Choice(dict.fromkeys(SPEED_NAMES, 1.0))
-_MOTIONS: Final = _Choice(dict(zip(MOTION_NAMES, _MOTION_SHARES, strict=True)))
+_ANY: Final = _Allowed(
+    style=_Choice(zip(STYLE_NAMES, _STYLE_SHARES, strict=True)),
+    kind=_Choice(zip(GROUND_KINDS, _KIND_SHARES, strict=True)),
+    ground_colour=_Choice(dict.fromkeys(GROUND_COLOUR_NAMES, 1.0)),
+    shape=_Choice(dict.fromkeys(SHAPE_NAMES, 1.0)),
+    colour=_Choice(dict.fromkeys(COLOUR_NAMES, 1.0)),
+    size=_Choice(dict.fromkeys(SIZE_NAMES, 1.0)),
+    motion=_Choice(zip(MOTION_NAMES, _MOTION_SHARES, strict=True)),
+    speed=_Choice(dict.fromkeys(SPEED_NAMES, 1.0)),
+    objects=None,
+)
 _HEADINGS: Final = _Choice(dict.fromkeys(HEADINGS, 1.0))
 
 
@@ -426,16 +446,19 @@ def _sample(rng: np.random.Generator, allowed: _Allowed) -> Scene:
     style = allowed.style.draw(rng)
     ground = _ground(rng, allowed)
     two = rng.random() < _TWO_OBJECTS if allowed.objects is None else allowed.objects == 2
-    main = _body(
-        rng, allowed.shape, allowed.colour, allowed.size, allowed.motion, allowed.speed, two
-    )
+    main = _body(rng, allowed)
     bodies = [main]
     if two:
         still = rng.random() < _SECOND_STILL
-        motions = _Choice[MotionName]({"still": 1.0}) if still else _MOTIONS
-        # Of the main object's shape or of its colour at most: captions must tell the two apart.
-        colours = _Choice({n: w for n, w in _COLOURS.items() if n != main.colour})
-        bodies.append(_body(rng, _SHAPES, colours, _SIZES, motions, _SPEEDS, two))
+        others = replace(
+            _ANY,
+            # Another colour than the main object's: a caption must tell the two apart.
+            colour=_Choice({name: 1.0 for name in COLOUR_NAMES if name != main.colour}),
+            motion=_Choice({"still": 1.0}) if still else _ANY.motion,
+        )
+        bodies.append(_body(rng, others))
+    if style == "digital":  # blocks stand upright, unless they spin
+        bodies = [b if b.motion == "spin" else replace(b, rotation=0.0) for b in bodies]
     return Scene(style, ground, _place(rng, bodies), int(rng.integers(2**31)))
 
 
@@ -445,8 +468,7 @@ def _ground(rng: np.random.Generator, allowed: _Allowed) -> Ground:
     first = _vary(rng, GROUND_COLOURS[colour])
     second = None
     if kind == "gradient":
-        others = _Choice(dict.fromkeys(GROUND_COLOUR_NAMES, 1.0))
-        second = others.draw(rng, without=(colour,))
+        second = _ANY.ground_colour.draw(rng, without=(colour,))
         other = _vary(rng, GROUND_COLOURS[second])
     else:  # a texture's second shade; a plain ground has none to show
         shift = (0.09 if sum(first) / 3 < 0.3 else -0.11) * (0.85 + 0.3 * rng.random())
@@ -463,34 +485,26 @@ def _ground(rng: np.random.Generator, allowed: _Allowed) -> Ground:
     )
 
 
-def _body(
-    rng: np.random.Generator,
-    shapes: _Choice[ShapeName],
-    colours: _Choice[ColourName],
-    sizes: _Choice[SizeName],
-    motions: _Choice[MotionName],
-    speeds: _Choice[SpeedName],
-    crowded: bool,
-) -> Body:
-    """Draws an object whose place is left open: only its wish within the room is drawn."""
-    round_only = not any(SHAPES[name].turns for name in shapes)
-    motion = motions.draw(rng, without=("spin",) if round_only else ())
+def _body(rng: np.random.Generator, allowed: _Allowed) -> Body:
+    """Draws an object and leaves its place open."""
+    round_only = not any(SHAPES[name].turns for name in allowed.shape)
+    motion = allowed.motion.draw(rng, without=("spin",) if round_only else ())
     unseen = [name for name in SHAPE_NAMES if not SHAPES[name].turns] if motion == "spin" else []
-    shape = shapes.draw(rng, without=unseen)
-    colour = colours.draw(rng)
-    size = sizes.draw(rng, without={"grow": ("large",), "shrink": ("small",)}.get(motion, ()))
-    speed = None if motion == "still" else speeds.draw(rng)
+    shape = allowed.shape.draw(rng, without=unseen)
+    colour = allowed.colour.draw(rng)
+    size = allowed.size.draw(
+        rng, without={"grow": ("large",), "shrink": ("small",)}.get(motion, ())
+    )
+    speed = None if motion == "still" else allowed.speed.draw(rng)
     heading: Heading | None = None
     if motion in HEADINGS:
         heading = motion
     elif motion == "stop":
         heading = _HEADINGS.draw(rng)
-    radius = _within(rng, _RADIUS[size])
     rate = reach = 0.0
     if speed is not None:
-        rates = {"spin": _SPIN, "grow": _GROWTH, "shrink": _GROWTH, "bounce": _BOUNCE}
-        rate = _within(rng, (rates | {"orbit": _ORBIT}).get(motion, _TRAVEL)[speed])
-        reach = _within(rng, {"stop": (0.8, 1.2), "orbit": (0.26, 0.4)}.get(motion, (0.35, 0.5)))
+        rate = _within(rng, _RATES.get(motion, _TRAVEL)[speed])
+        reach = _within(rng, _REACHES.get(motion, (0.0, 0.0)))
         if motion == "shrink" or (motion in ("spin", "orbit") and rng.random() < 0.5):
             rate = -rate
     tilt = math.pi / SHAPES[shape].fold if motion == "spin" else 0.2
@@ -502,7 +516,7 @@ def _body(
         speed=speed,
         heading=heading,
         rgb=_vary(rng, OBJECT_COLOURS[colour]),
-        radius=radius * (0.94 if crowded else 1.0),
+        radius=_within(rng, _RADIUS[size]),
         rotation=_within(rng, (-tilt, tilt)),
         place=(0.0, 0.0),
         rate=rate,

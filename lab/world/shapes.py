@@ -65,6 +65,6 @@ SHAPES: Final[dict[str, Shape]] = {
     "triangle": _regular(3, 1.2),
     "star": _polygon(5, 1.2, 0.5),
     "cross": _cross(1.05, 0.36),
-    "ring": _disc(1.04, 0.58),
+    "ring": _disc(1.06, 0.54),
 }
 """By name; the order is that of the labels."""
