@@ -1,0 +1,1 @@
+"""The tasks: each an ordered list of stages."""

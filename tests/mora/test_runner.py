@@ -1,0 +1,1 @@
+"""The runner: stored stage by stage, shared by content, and dear only to what fails."""
