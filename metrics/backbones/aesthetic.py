@@ -1,0 +1,93 @@
+"""The aesthetic head: one linear layer from CLIP's picture embedding to a rating.
+
+Source: LAION-AI/aesthetic-predictor, whose head for CLIP ViT-L/14 ships with this project. The
+miniature head takes miniature CLIP's embedding; what its ratings mean is said in
+`lab/train/aesthetic.py`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from metrics.backbones import clip
+from metrics.backbones.card import Address, Card, Preprocessing, Shipped
+from metrics.backbones.loading import load_strictly, read_card
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Size of the head.
+
+    Attributes:
+        embedding: Numbers in the embedding that it takes.
+    """
+
+    embedding: int
+
+
+OFFICIAL = Card(
+    name="laion_aesthetic_vitl14",
+    weights="official",
+    settings=HeadSettings(embedding=clip.L14.settings.embedding),
+    preprocessing=Preprocessing(),
+    origin=Address(
+        "https://github.com/LAION-AI/aesthetic-predictor/raw/"
+        "6d122adad522ab246644d9dc1c6d7a3810ee255f/sa_0_4_vit_l_14_linear.pth"
+    ),
+    licence="MIT",
+    source="https://github.com/LAION-AI/aesthetic-predictor",
+    sha256="2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba",
+)
+
+OFFICIAL_PATH = (
+    Path(__file__).parent.parent / "data" / "laion_aesthetic" / "sa_0_4_vit_l_14_linear.pth"
+)
+"""The published head as it ships with this project."""
+
+MINI = Card(
+    name="aesthetic_mini",
+    weights="mini",
+    settings=HeadSettings(embedding=clip.MINI.settings.embedding),
+    preprocessing=Preprocessing(),
+    origin=Shipped("aesthetic/model.safetensors"),
+    licence="Apache-2.0",
+    source="lab/train/aesthetic.py",
+)
+
+
+def build(settings: HeadSettings) -> nn.Linear:
+    """Builds the head with random weights."""
+    return nn.Linear(settings.embedding, 1)
+
+
+def load(card: Card[HeadSettings], path: Path, device: torch.device) -> nn.Linear:
+    """Builds the head and fills it with the weights at `path`, strictly.
+
+    Args:
+        card: `OFFICIAL` or `MINI`.
+        path: File of weights.
+        device: Where the head goes.
+
+    Raises:
+        WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
+    """
+    head = build(card.settings)
+    load_strictly(head, read_card(card, path), path)
+    return head.to(device).eval().requires_grad_(requires_grad=False)
+
+
+@torch.inference_mode()
+def scores(head: nn.Linear, features: Tensor) -> Tensor:
+    """Rates pictures by their embeddings.
+
+    Args:
+        head: The head.
+        features: CLIP's picture embeddings `(B, embedding)`; brought to unit length here.
+
+    Returns:
+        float32 `(B,)`, ratings meant for 1 to 10 and not clamped to it.
+    """
+    return head(F.normalize(features.float(), dim=-1))[:, 0]

@@ -1,0 +1,263 @@
+"""CLIP: a picture tower and a text tower whose embeddings agree where text and picture do.
+
+The network is open_clip's, with quick GELU and tensors of the published names. The published
+program holds most matrices in half precision, so even in float32 on a CPU it computes with rounded
+weights; `load` rounds the official ones in the same way, which moves embeddings by about 3e-3.
+
+Source: "Learning Transferable Visual Models From Natural Language Supervision" (arXiv:2103.00020).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, CLIPTextCfg, CLIPVisionCfg
+from torch import Tensor, nn
+
+from metrics.backbones.card import Address, Card, Preprocessing, Shipped
+from metrics.backbones.loading import WeightsError, file_sha256, load_strictly, read_card
+
+_STORE = "https://openaipublic.azureedge.net/clip/models"
+_SHAPES_ONLY = ("input_resolution", "context_length", "vocab_size")
+"""Integers in the published files that repeat the network's size."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """Size of the network.
+
+    Attributes:
+        embedding: Numbers in an embedding of a picture or of a text.
+        side: Side of a picture in pixels.
+        patch: Side of a patch in pixels.
+        width: Numbers in a token of the picture tower.
+        layers: Its blocks.
+        heads: Its attention heads.
+        vocabulary: Ids of the tokenizer.
+        context: Ids of a text, markers included.
+        text_width: Numbers in a token of the text tower.
+        text_layers: Its blocks.
+        text_heads: Its attention heads.
+        merges: The tokenizer's merges, relative to the folder of mini weights; `None` takes the
+            published ones.
+        half: Whether matrices are rounded to half precision when they are loaded.
+    """
+
+    embedding: int
+    side: int
+    patch: int
+    width: int
+    layers: int
+    heads: int
+    vocabulary: int
+    context: int
+    text_width: int
+    text_layers: int
+    text_heads: int
+    merges: str | None = None
+    half: bool = False
+
+
+def _preprocessing(side: int) -> Preprocessing:
+    return Preprocessing(
+        side=side,
+        interpolation="bicubic",
+        crop=True,
+        mean=OPENAI_DATASET_MEAN,
+        std=OPENAI_DATASET_STD,
+    )
+
+
+_B32_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+_L14_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+
+B32 = Card(
+    name="clip_vitb32",
+    weights="official",
+    settings=ClipSettings(
+        embedding=512,
+        side=224,
+        patch=32,
+        width=768,
+        layers=12,
+        heads=12,
+        vocabulary=49408,
+        context=77,
+        text_width=512,
+        text_layers=12,
+        text_heads=8,
+        half=True,
+    ),
+    preprocessing=_preprocessing(224),
+    origin=Address(f"{_STORE}/{_B32_SHA256}/ViT-B-32.pt"),
+    licence="MIT",
+    source="arXiv:2103.00020",
+    sha256=_B32_SHA256,
+)
+
+L14 = Card(
+    name="clip_vitl14",
+    weights="official",
+    settings=ClipSettings(
+        embedding=768,
+        side=224,
+        patch=14,
+        width=1024,
+        layers=24,
+        heads=16,
+        vocabulary=49408,
+        context=77,
+        text_width=768,
+        text_layers=12,
+        text_heads=12,
+        half=True,
+    ),
+    preprocessing=_preprocessing(224),
+    origin=Address(f"{_STORE}/{_L14_SHA256}/ViT-L-14.pt"),
+    licence="MIT",
+    source="arXiv:2103.00020",
+    sha256=_L14_SHA256,
+)
+
+MINI = Card(
+    name="clip_mini",
+    weights="mini",
+    settings=ClipSettings(
+        embedding=128,
+        side=96,
+        patch=8,
+        width=112,
+        layers=4,
+        heads=4,
+        vocabulary=938,
+        context=77,
+        text_width=96,
+        text_layers=3,
+        text_heads=3,
+        merges="vocabulary/bpe.txt.gz",
+    ),
+    preprocessing=_preprocessing(96),
+    origin=Shipped("clip/model.safetensors"),
+    licence="Apache-2.0",
+    source="lab/train/clip.py",
+)
+
+
+def build(settings: ClipSettings) -> CLIP:
+    """Builds the network with random weights."""
+    return CLIP(
+        settings.embedding,
+        CLIPVisionCfg(
+            layers=settings.layers,
+            width=settings.width,
+            head_width=settings.width // settings.heads,
+            patch_size=settings.patch,
+            image_size=settings.side,
+        ),
+        CLIPTextCfg(
+            context_length=settings.context,
+            vocab_size=settings.vocabulary,
+            width=settings.text_width,
+            heads=settings.text_heads,
+            layers=settings.text_layers,
+        ),
+        quick_gelu=True,
+    )
+
+
+def half_tensors(model: CLIP) -> Iterator[str]:
+    """Names the tensors that the published program holds in half precision.
+
+    They are the matrices and biases of convolutions, linear layers and attention, and both
+    projections; embeddings, norms and the scale of the logits stay in float32.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
+            for name, _ in module.named_parameters(path, recurse=False):
+                yield name
+    yield from ("visual.proj", "text_projection")
+
+
+def load(card: Card[ClipSettings], path: Path, device: torch.device) -> CLIP:
+    """Builds the network and fills it with the weights at `path`, strictly.
+
+    Args:
+        card: `B32`, `L14` or `MINI`.
+        path: File of weights.
+        device: Where the network goes.
+
+    Raises:
+        WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
+    """
+    model = build(card.settings)
+    fit(model, card, _read(card, path), path)
+    return model.to(device).eval().requires_grad_(requires_grad=False)
+
+
+def fit(model: CLIP, card: Card[ClipSettings], tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Fills a network with tensors of the published names, strictly.
+
+    Args:
+        model: The network that `build` made.
+        card: Whose weights they are.
+        tensors: The weights.
+        source: Where they come from, for the error.
+
+    Raises:
+        WeightsError: A tensor is missing, left over or misshapen.
+    """
+    rounded = set(half_tensors(model)) if card.settings.half else set()
+    load_strictly(
+        model,
+        {
+            name: tensor.half() if name in rounded else tensor
+            for name, tensor in tensors.items()
+            if name not in _SHAPES_ONLY
+        },
+        source,
+    )
+
+
+def _read(card: Card[ClipSettings], path: Path) -> Mapping[str, Tensor]:
+    if card.weights == "mini":
+        return read_card(card, path)
+    # OpenAI publishes TorchScript archives. They hold code, and nothing but `torch.jit.load` reads
+    # them, so the file is only opened once it is known to be the published one.
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file of weights")
+    if (found := file_sha256(path)) != card.sha256:
+        raise WeightsError(
+            f"{path}: expected the published archive {card.name} with sha256 {card.sha256}, "
+            f"found {found}; delete the file and fetch it again"
+        )
+    return dict(torch.jit.load(path, map_location="cpu").state_dict())
+
+
+@torch.inference_mode()
+def image_features(model: CLIP, pixels: Tensor) -> Tensor:
+    """Embeds pictures.
+
+    Args:
+        model: The network.
+        pixels: Normalised `(B, 3, side, side)`.
+
+    Returns:
+        float32 `(B, embedding)` of unit length.
+    """
+    return F.normalize(model.encode_image(pixels).float(), dim=-1)
+
+
+@torch.inference_mode()
+def text_features(model: CLIP, ids: Tensor) -> Tensor:
+    """Embeds texts.
+
+    Args:
+        model: The network.
+        ids: `(B, context)`, as `bpe.tokenize` gives them.
+
+    Returns:
+        float32 `(B, embedding)` of unit length.
+    """
+    return F.normalize(model.encode_text(ids).float(), dim=-1)
