@@ -7,7 +7,12 @@ from mora.records import Failure, FailureKind
 
 
 class MediaError(Exception):
-    """A file or a folder that could not be read as the medium that was asked for."""
+    """A file or a folder that could not be read as the medium that was asked for.
+
+    Attributes:
+        kind: How the failure is counted.
+        path: What was to be read.
+    """
 
     kind: ClassVar[FailureKind] = FailureKind.ERROR
 
@@ -16,7 +21,7 @@ class MediaError(Exception):
         self.path = path
 
     def failure(self) -> Failure:
-        """The error as it is stored in a ledger."""
+        """Returns the error as it is stored in a ledger."""
         return Failure(kind=self.kind, message=str(self))
 
 
@@ -27,13 +32,19 @@ class MediaNotFoundError(MediaError):
 
 
 class NotAVideoError(MediaError):
-    """The content is not a video (or not a picture, where a picture was asked for)."""
+    """The content is not a video in a format that is read here."""
+
+    kind = FailureKind.NOT_A_VIDEO
+
+
+class NotAPictureError(MediaError):
+    """The content is not a picture, or not a whole one."""
 
     kind = FailureKind.NOT_A_VIDEO
 
 
 class NoFramesError(MediaError):
-    """It is a video, or a folder, without a single frame in it."""
+    """It is a video without a single frame, or a folder without a picture."""
 
     kind = FailureKind.NO_FRAMES
 
@@ -42,21 +53,32 @@ class TruncatedVideoError(MediaError):
     """The file ends before what it promises.
 
     Attributes:
-        promised: Frames (or bytes, see `unit`) that the file says it holds.
-        got: What is there.
-        unit: What `promised` and `got` count: `frames` or `bytes`.
+        promised: Frames that the file says it holds, `None` where it does not say.
+        got: Frames that are there whole, `None` where they cannot be counted.
     """
 
     kind = FailureKind.TRUNCATED
 
-    def __init__(self, path: Path, promised: int, got: int, unit: str = "frames") -> None:
-        super().__init__(
-            path,
-            f"it is cut off: it promises {promised} {unit} and holds {got}; "
-            "fetch or make the file again",
-        )
-        self.promised, self.got, self.unit = promised, got, unit
+    def __init__(
+        self, path: Path, missing: str, promised: int | None = None, got: int | None = None
+    ) -> None:
+        counts = "" if promised is None else f" It promises {promised} frames and holds {got}."
+        super().__init__(path, f"{missing}.{counts} Make or fetch the file again.")
+        self.promised, self.got = promised, got
 
 
 class CorruptVideoError(MediaError):
-    """The file is complete, but some of its frames do not decode."""
+    """The file has its full length, but not all of its frames decode."""
+
+
+class FrameSizeError(MediaError):
+    """The frames differ in size."""
+
+    def __init__(
+        self, path: Path, frame: int | str, size: tuple[int, int], first: tuple[int, int]
+    ) -> None:
+        super().__init__(
+            path,
+            f"frame {frame} is {size[1]}x{size[0]} and the first is {first[1]}x{first[0]}; "
+            "the frames of a clip share one size, so scale them before",
+        )
