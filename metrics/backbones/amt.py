@@ -71,13 +71,13 @@ MINI = Card(
     name="amt_mini",
     weights="mini",
     settings=AmtSettings(
-        channels=(16, 20, 24, 32),
-        skip=12,
-        features=(24, 32, 48, 48),
-        correlation=40,
-        flow=16,
-        motion=40,
-        hidden=40,
+        channels=(12, 14, 16, 18),
+        skip=8,
+        features=(16, 24, 40, 48),
+        correlation=28,
+        flow=8,
+        motion=24,
+        hidden=24,
     ),
     preprocessing=_PREPROCESSING,
     origin=Shipped("amt/amt.safetensors"),
@@ -464,7 +464,7 @@ def interpolate(
     pairs = torch.cat([frames0, frames1]).to(device).float() / 255
     padded, padding = pad_to_multiple(
         pairs,
-        multiple=int(_PREPROCESSING.multiple / scale),
+        multiple=round(_PREPROCESSING.multiple / scale),
         smallest=math.ceil(_PREPROCESSING.smallest / scale),
         network="AMT",
     )
