@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,35 +120,47 @@ def _due(packets: _Packets, first: int | None) -> int:
 def _scan(path: Path) -> _Packets:
     if path.stat().st_size == 0:
         raise NoFramesError(path, "the file is empty (0 bytes)")
-    missing = shortfall(path)
-    try:
-        with _open(path) as (container, stream):
-            codec, format_name = stream.codec_context.name, container.format.name
-            tick, declared, listed = stream.time_base, stream.average_rate, stream.frames
-            promised = listed or _expected(stream.duration, container.duration, tick, declared)
-            whole, times, last = 0, [], (0, 0)
+    if missing := shortfall(path):
+        promised, got = _count_cut(path)
+        raise TruncatedVideoError(path, missing, promised, got)
+    times: list[int] = []
+    last = (0, 0)
+    with _open(path) as (container, stream):
+        codec, tick = stream.codec_context.name, stream.time_base
+        try:
             for packet in container.demux(stream):
                 time = packet.dts if packet.pts is None else packet.pts
-                if not packet.size or packet.is_corrupt:
-                    continue
-                whole += 1
-                if time is None or packet.is_discard or _hidden(codec, packet):
-                    continue
-                times.append(time)
-                last = max(last, (time, packet.duration or 0))
-    except NotAVideoError:
-        if missing:
-            raise TruncatedVideoError(path, missing) from None
-        raise
-    if missing:
-        raise TruncatedVideoError(path, missing, promised, whole)
-    if not times:
-        raise NoFramesError(path, f"its {codec} stream holds no frames")
-    times.sort()
-    fps = _rate(len(times), times[-1] - times[0], last[1], tick, declared)
-    if fps is None:
-        raise CorruptVideoError(path, "it says nothing of its frame rate")
-    return _Packets(codec, format_name, times, fps)
+                if packet.size and not packet.is_discard and not _hidden(codec, packet):
+                    times.append(time or 0)
+                    last = max(last, (time or 0, packet.duration or 0))
+        except av.error.FFmpegError as error:
+            raise CorruptVideoError(path, f"its parts do not fit ({error.strerror})") from error
+        if not times:
+            raise NoFramesError(path, f"its {codec} stream holds no frames")
+        times.sort()
+        fps = _rate(len(times), times[-1] - times[0], last[1], tick, stream.average_rate)
+        if fps is None:
+            raise CorruptVideoError(path, "it does not say its frame rate")
+        return _Packets(codec, container.format.name, times, fps)
+
+
+def _count_cut(path: Path) -> tuple[int | None, int | None]:
+    """Returns the frames that a cut file promises and those that it holds, where it says so."""
+    try:
+        with _open(path) as (container, stream):
+            if container.format.name == "gif":
+                return None, None  # its list of frames is only what was found
+            duration, tick, rate = stream.duration, stream.time_base, stream.average_rate
+            if not duration and len(container.streams) == 1:
+                duration, tick = container.duration, Fraction(1, av.time_base)
+            by_duration = round(duration * tick * rate) if duration and rate else 0
+            promised = max(stream.frames, by_duration)
+            got = sum(
+                1 for packet in container.demux(stream) if packet.size and not packet.is_corrupt
+            )
+    except (NotAVideoError, av.error.FFmpegError):
+        return None, None
+    return (promised, got) if promised > got else (None, None)
 
 
 def _decode(path: Path, packets: _Packets) -> Iterator[tuple[int | None, NDArray[np.uint8]]]:
@@ -156,9 +169,10 @@ def _decode(path: Path, packets: _Packets) -> Iterator[tuple[int | None, NDArray
     count = 0
     with _open(path) as (container, stream):
         decoder = _decoder(stream)
+        whole = (packet for packet in container.demux(stream) if packet.size)
         try:
-            for packet in container.demux(stream):
-                for frame in decoder.decode(packet if packet.size else None):
+            for packet in chain(whole, [None]):  # None asks for what the decoder still holds
+                for frame in decoder.decode(packet):
                     if frame.is_corrupt:
                         raise CorruptVideoError(path, f"frame {count} is damaged")
                     yield frame.pts, _pixels(frame, reformatter)
@@ -222,16 +236,6 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
 def _hidden(codec: str, packet: Any) -> bool:
     """Whether a packet is a VP8 reference that is never shown (RFC 6386, section 9.1)."""
     return codec == "vp8" and not memoryview(packet)[0] & 0x10
-
-
-def _expected(
-    stream: int | None, container: int | None, tick: Fraction, rate: Fraction | None
-) -> int | None:
-    """Frames that the declared duration has room for, `None` where none is declared."""
-    if not rate or not (stream or container):
-        return None
-    seconds = stream * tick if stream else Fraction(container or 0, av.time_base)
-    return round(seconds * rate)
 
 
 def _rate(

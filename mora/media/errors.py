@@ -62,8 +62,8 @@ class TruncatedVideoError(MediaError):
     def __init__(
         self, path: Path, missing: str, promised: int | None = None, got: int | None = None
     ) -> None:
-        counts = "" if promised is None else f" It promises {promised} frames and holds {got}."
-        super().__init__(path, f"{missing}.{counts} Make or fetch the file again.")
+        counts = "" if promised is None else f"; it promises {promised} frames and holds {got}"
+        super().__init__(path, f"{missing}{counts}; make or fetch the file again")
         self.promised, self.got = promised, got
 
 

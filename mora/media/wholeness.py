@@ -70,14 +70,12 @@ def _mp4(file: BinaryIO, end: int) -> str | None:
         place += max(size, 8)
         if place > end:
             return _cut(f"part {kind.decode()}", place, end)
-    if b"mdat" in kinds and not kinds & {b"moov", b"moof"}:
-        return "it is cut off: it has no index (moov), which is written last"
-    return None
+    return None if kinds & {b"moov", b"moof"} else "it is cut off: it has no index (moov)"
 
 
 def _matroska(file: BinaryIO, end: int) -> str | None:
     """Walks the EBML elements (RFC 8794); a segment or a cluster of unknown size is entered."""
-    place = 0
+    place, begun = 0, False
     while place < end:
         file.seek(place)
         header = file.read(12)
@@ -94,6 +92,7 @@ def _matroska(file: BinaryIO, end: int) -> str | None:
             return _cut("last element", body, end)
         size = int.from_bytes(header[id_length : id_length + size_length])
         size &= (unknown := (1 << 7 * size_length) - 1)
+        begun |= identifier == _SEGMENT
         if size == unknown:
             if identifier not in (_SEGMENT, _CLUSTER):
                 break
@@ -102,7 +101,7 @@ def _matroska(file: BinaryIO, end: int) -> str | None:
         place = body + size
         if place > end:
             return _cut("segment" if identifier == _SEGMENT else "last cluster", place, end)
-    return None
+    return None if begun else "it is cut off: it ends before its segment"
 
 
 def _riff(file: BinaryIO, end: int) -> str | None:
