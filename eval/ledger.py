@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mora.records import Artifact, Failure, Fingerprint, Json, Request, Score, Video
 
@@ -107,6 +106,14 @@ FROM scores AS s
 JOIN videos AS v ON v.id = s.video_id
 JOIN fingerprints AS f ON f.id = s.fingerprint_id
 ORDER BY v.ordinal, f.ordinal
+"""
+
+_RECORDS = """
+SELECT v.id, f.metric, f.id, s.value, p.per_frame, s.seconds, s.failure, s.message
+FROM scores AS s
+JOIN videos AS v ON v.id = s.video_id
+JOIN fingerprints AS f ON f.id = s.fingerprint_id
+LEFT JOIN series AS p ON p.video_id = s.video_id AND p.fingerprint_id = s.fingerprint_id
 """
 
 
@@ -375,43 +382,15 @@ class Ledger:
 
     def score(self, video_id: str, fingerprint_id: str) -> Score | None:
         """One score with its series, `None` if it is not recorded."""
-        row = self._connection.execute(
-            "SELECT f.metric, s.value, s.failure, s.message, s.seconds FROM scores AS s "
-            "JOIN fingerprints AS f ON f.id = s.fingerprint_id "
-            "WHERE s.video_id = ? AND s.fingerprint_id = ?",
-            (video_id, fingerprint_id),
-        ).fetchone()
-        if row is None:
-            return None
-        metric, value, failure, message, seconds = row
-        return Score(
-            video_id=video_id,
-            metric=metric,
-            fingerprint=fingerprint_id,
-            value=value,
-            per_frame=tuple(self.series(video_id, fingerprint_id).tolist()),
-            seconds=seconds,
-            failure=Failure(kind=failure, message=message) if failure else None,
-        )
-
-    def series(self, video_id: str, fingerprint_id: str) -> NDArray[np.float64]:
-        """Values of each frame or pair of frames, float64 `(N,)`; empty where there are none."""
-        row = self._connection.execute(
-            "SELECT per_frame FROM series WHERE video_id = ? AND fingerprint_id = ?",
-            (video_id, fingerprint_id),
-        ).fetchone()
-        return np.frombuffer(row[0] if row else b"", dtype="<f8").astype(np.float64)
-
-    def all_series(self) -> dict[tuple[str, str], NDArray[np.float64]]:
-        """All series by (video id, fingerprint id)."""
         rows = self._connection.execute(
-            "SELECT video_id, fingerprint_id, per_frame FROM series "
-            "ORDER BY video_id, fingerprint_id"
+            f"{_RECORDS} WHERE s.video_id = ? AND s.fingerprint_id = ?", (video_id, fingerprint_id)
         )
-        return {
-            (video, fingerprint): np.frombuffer(blob, dtype="<f8").astype(np.float64)
-            for video, fingerprint, blob in rows
-        }
+        return next(map(_score, rows), None)
+
+    def all_scores(self) -> list[Score]:
+        """All scores with their series, by video's and fingerprint's ordinal."""
+        rows = self._connection.execute(f"{_RECORDS} ORDER BY v.ordinal, f.ordinal")
+        return [_score(row) for row in rows]
 
     def scores(self) -> "pd.DataFrame":
         """All scores, one row each, by video's and fingerprint's ordinal.
@@ -623,6 +602,19 @@ def _take_lock(run: Path) -> int:
     os.truncate(lock, 0)
     os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _score(row: tuple[Any, ...]) -> Score:
+    video_id, metric, fingerprint, value, series, seconds, failure, message = row
+    return Score(
+        video_id=video_id,
+        metric=metric,
+        fingerprint=fingerprint,
+        value=value,
+        per_frame=tuple(np.frombuffer(series or b"", dtype="<f8").tolist()),
+        seconds=seconds,
+        failure=Failure(kind=failure, message=message) if failure else None,
+    )
 
 
 def _no_ledger(run: Path) -> str:

@@ -110,10 +110,11 @@ def test_scores_come_back_to_the_last_bit(ledger: Ledger) -> None:
     ledger.record_scores([exact, failed(2)])
     back = ledger.score("v1", SMOOTH.id)
     assert back == exact
-    assert np.signbit(ledger.series("v1", SMOOTH.id)).tolist() == [False, False, True]
+    assert back is not None
+    assert np.signbit(back.per_frame).tolist() == [False, False, True]
     assert ledger.score("v2", SMOOTH.id) == failed(2)
     assert ledger.score("v2", DEGREE.id) is None
-    assert ledger.all_series().keys() == {("v1", SMOOTH.id)}
+    assert ledger.all_scores() == [exact, failed(2)]
 
 
 def test_values_stay_and_failures_are_replaced(ledger: Ledger) -> None:
