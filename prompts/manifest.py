@@ -32,7 +32,11 @@ def load_manifest(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise PromptSetError(f"{path}: no such file.")
     prompts: dict[str, str] = {}
-    for number, row in readers[path.suffix.lower()](path):
+    try:
+        rows = list(readers[path.suffix.lower()](path))
+    except UnicodeDecodeError as error:
+        raise PromptSetError(f"{path}: a list of videos is UTF-8 text; {error}.") from None
+    for number, row in rows:
         for column in COLUMNS:
             value = row.get(column)
             if not isinstance(value, str) or not value.strip():

@@ -141,8 +141,8 @@ _STYLE_WORDS: Final = _words(
 )
 _OTHER_WORDS: Final = _words(
     "on in at of over against front from to and while that then with as by there is we see "
-    "video scene view picture plain left right up down upwards downwards upward downward around itself "
-    "round place bigger smaller comes coming halt slow normal steady high low"
+    "video scene view picture plain left right up down upwards downwards upward downward "
+    "around itself round place bigger smaller comes coming halt slow normal steady high low"
 )
 WORDS: Final = (
     _SHAPES

@@ -1,0 +1,72 @@
+"""Existing videos, as a model among others: a folder of files instead of a generator."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mora.media import MediaError, find_videos, ref
+from mora.records import Failure, FailureKind, MediaRef, TaskName, Video, content_hash
+
+
+def import_folder(
+    folder: Path,
+    run: Path,
+    prompts: Mapping[str, str],
+    *,
+    model: str,
+    task: TaskName = TaskName.TEXT_TO_VIDEO,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Video]:
+    """Describes all videos below a folder. The files stay where they are.
+
+    Args:
+        folder: The folder; what counts as a video in it is told by `mora.media.find_videos`.
+        run: Folder of the run that the videos are for.
+        prompts: Prompt of each video, by path relative to `folder`; others have none.
+        model: Name of the videos' model in tables.
+        task: The task that they were made for.
+        report: Called with the videos that are read and their number.
+
+    Returns:
+        One video for each file, sorted by path, then one for each path in `prompts` that is not
+        there. What cannot be read is a failure.
+
+    Raises:
+        MediaNotFoundError: `folder` is not a folder.
+    """
+    names = [path.relative_to(folder).as_posix() for path in find_videos(folder)]
+    names += [name for name in prompts if name not in set(names)]
+    videos = []
+    for done, name in enumerate(names):
+        report(done, len(names))
+        media, failure = _look(folder / name, run)
+        videos.append(
+            Video(
+                id=_identity(name, media, prompts.get(name), model, task),
+                model=model,
+                task=task,
+                prompt_id=name,
+                text=prompts.get(name),
+                source=str(folder / name),
+                media=media,
+                failure=failure,
+            )
+        )
+    report(len(names), len(names))
+    return videos
+
+
+def _look(path: Path, run: Path) -> tuple[MediaRef | None, Failure | None]:
+    try:
+        return ref(path, run), None
+    except MediaError as error:
+        return None, error.failure()
+    except OSError as error:
+        return None, Failure(kind=FailureKind.ERROR, message=f"{path}: {error}")
+
+
+def _identity(
+    name: str, media: MediaRef | None, text: str | None, model: str, task: TaskName
+) -> str:
+    """Hash of where a video is in its folder, what is in it and what it was made from."""
+    content = media.sha256 if media is not None else None
+    return content_hash([model, task, name, content, text])[:20]

@@ -1,0 +1,69 @@
+"""A folder of existing videos: each is a row, readable or not."""
+
+import numpy as np
+import pytest
+
+from baselines.imported import import_folder
+from mora.media import MediaNotFoundError, write_image, write_video
+from mora.records import FailureKind
+
+FRAMES = np.random.default_rng(0).integers(0, 255, (6, 32, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    videos = tmp_path / "clips"
+    videos.mkdir()
+    write_video(videos / "good.mp4", FRAMES, 8)
+    (videos / "text.mp4").write_text("not a video")
+    data = (videos / "good.mp4").read_bytes()
+    (videos / "cut.mp4").write_bytes(data[: len(data) // 2])
+    (videos / "empty").mkdir()
+    (videos / "sub").mkdir()
+    for index in range(3):
+        write_image(videos / "sub" / f"{index}.png", FRAMES[index])
+    return videos
+
+
+def test_each_file_is_a_row_with_its_prompt_or_its_reason(folder, tmp_path):
+    prompts = {"good.mp4": "a red circle", "gone.mp4": "a lost circle"}
+    seen = []
+    videos = import_folder(
+        folder, tmp_path / "run", prompts, model="theirs", report=lambda *c: seen.append(c)
+    )
+    rows = {video.prompt_id: video for video in videos}
+    assert list(rows) == ["cut.mp4", "empty", "good.mp4", "sub", "text.mp4", "gone.mp4"]
+    assert {video.model for video in videos} == {"theirs"}
+    assert rows["good.mp4"].text == "a red circle"
+    assert (rows["good.mp4"].media.frames, rows["good.mp4"].media.fps) == (6, 8)
+    assert rows["good.mp4"].source == str(folder / "good.mp4")
+    assert rows["sub"].media.frames == 3
+    assert rows["sub"].text is None
+    kinds = {name: video.failure.kind for name, video in rows.items() if video.failure}
+    assert kinds.pop("cut.mp4") in (FailureKind.TRUNCATED, FailureKind.NOT_A_VIDEO)
+    assert kinds == {
+        "empty": FailureKind.NO_FRAMES,
+        "text.mp4": FailureKind.NOT_A_VIDEO,
+        "gone.mp4": FailureKind.NOT_FOUND,
+    }
+    assert seen[-1] == (6, 6)
+
+
+def test_an_id_follows_place_content_prompt_and_model(folder, tmp_path):
+    def ids(prompts=None, model="theirs"):
+        videos = import_folder(folder, tmp_path / "run", prompts or {}, model=model)
+        return {video.prompt_id: video.id for video in videos}
+
+    first = ids()
+    assert ids() == first
+    assert len(set(first.values())) == len(first)
+    assert ids(model="ours")["good.mp4"] != first["good.mp4"]
+    assert ids({"good.mp4": "a star"})["good.mp4"] != first["good.mp4"]
+    write_video(folder / "good.mp4", FRAMES[::-1], 8)
+    changed = ids()
+    assert {name for name in first if first[name] != changed[name]} == {"good.mp4"}
+
+
+def test_no_folder_is_an_error(tmp_path):
+    with pytest.raises(MediaNotFoundError, match="no such folder"):
+        import_folder(tmp_path / "none", tmp_path, {}, model="theirs")
