@@ -452,7 +452,8 @@ def _sample(rng: np.random.Generator, allowed: _Allowed) -> Scene:
         still = rng.random() < _SECOND_STILL
         others = replace(
             _ANY,
-            # Another colour than the main object's: a caption must tell the two apart.
+            # Another shape and another colour: either alone tells which of the two is meant.
+            shape=_Choice({name: 1.0 for name in SHAPE_NAMES if name != main.shape}),
             colour=_Choice({name: 1.0 for name in COLOUR_NAMES if name != main.colour}),
             motion=_Choice({"still": 1.0}) if still else _ANY.motion,
         )
