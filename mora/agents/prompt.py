@@ -131,7 +131,9 @@ _TRAVELLING: Final = _words(
 _RESTING: Final = _words(
     "stays staying stands standing rests resting remains remaining stops stopping still motionless"
 )
-_SPEED_WORDS: Final = _words("slowly gently steadily quickly fast rapidly pace speed")
+_SPEED_WORDS: Final = _words(
+    "slowly gently steadily quickly fast rapidly slow steady normal high low pace speed"
+)
 _GROUND_WORDS: Final = _GROUND_COLOURS | _words(
     "background backdrop wall gradient fades stripes striped dots dotted polka-dot checked "
     "chequered checkered checkerboard grainy sand rough"
@@ -142,7 +144,7 @@ _STYLE_WORDS: Final = _words(
 _OTHER_WORDS: Final = _words(
     "on in at of over against front from to and while that then with as by there is we see "
     "video scene view picture plain left right up down upwards downwards upward downward "
-    "around itself round place bigger smaller comes coming halt slow normal steady high low"
+    "around itself round place bigger smaller comes coming halt"
 )
 WORDS: Final = (
     _SHAPES

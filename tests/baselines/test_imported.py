@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from baselines.imported import import_folder
+from eval.ledger import Ledger, LedgerError
 from mora.media import MediaNotFoundError, write_image, write_video
 from mora.records import FailureKind
 
@@ -49,7 +50,7 @@ def test_each_file_is_a_row_with_its_prompt_or_its_reason(folder, tmp_path):
     assert seen[-1] == (6, 6)
 
 
-def test_an_id_follows_place_content_prompt_and_model(folder, tmp_path):
+def test_an_id_follows_place_prompt_and_model(folder, tmp_path):
     def ids(prompts=None, model="theirs"):
         videos = import_folder(folder, tmp_path / "run", prompts or {}, model=model)
         return {video.prompt_id: video.id for video in videos}
@@ -59,9 +60,22 @@ def test_an_id_follows_place_content_prompt_and_model(folder, tmp_path):
     assert len(set(first.values())) == len(first)
     assert ids(model="ours")["good.mp4"] != first["good.mp4"]
     assert ids({"good.mp4": "a star"})["good.mp4"] != first["good.mp4"]
-    write_video(folder / "good.mp4", FRAMES[::-1], 8)
-    changed = ids()
-    assert {name for name in first if first[name] != changed[name]} == {"good.mp4"}
+
+
+def test_a_mended_file_takes_the_place_of_its_failure_and_an_exchanged_one_is_noticed(
+    folder, tmp_path
+):
+    run = tmp_path / "run"
+    with Ledger.open(run, {}) as ledger:
+        ledger.add_videos(import_folder(folder, run, {}, model="theirs"))
+        write_video(folder / "text.mp4", FRAMES, 8)
+        ledger.add_videos(import_folder(folder, run, {}, model="theirs"))
+        rows = {video.prompt_id: video for video in ledger.videos()}
+        assert rows["text.mp4"].failure is None
+        assert len(rows) == len(ledger.videos()) == 5
+        write_video(folder / "good.mp4", FRAMES[::-1], 8)
+        with pytest.raises(LedgerError, match="use another folder for the run"):
+            ledger.add_videos(import_folder(folder, run, {}, model="theirs"))
 
 
 def test_no_folder_is_an_error(tmp_path):

@@ -1,11 +1,13 @@
 """The prompt agent completes what is left open, and keeps what is said."""
 
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from lab.world.caption import caption
+from lab.world.parse import parse
 from lab.world.scene import sample_scenes
 from mora.agents import prompt as agent
 from mora.agents.prompt import GrammarPrompt, VerbatimPrompt, complete
@@ -42,6 +44,28 @@ def test_nothing_said_is_contradicted():
         assert added == set()
     for kind, options in kinds.items():
         assert sum(word in options for word in said.split()) == 1, kind
+
+
+def test_another_reader_finds_what_was_said_unchanged():
+    """`lab.world.parse` knows nothing of this grammar. What it finds in a part of a caption, it
+    finds in the completion, too."""
+    rng = np.random.default_rng(5)
+    read = 0
+    for index, scene in enumerate(sample_scenes(400, seed=23)):
+        words = caption(scene, rng).rstrip(".").split()
+        text = " ".join(words[: rng.integers(3, len(words) + 1)])
+        before, after = parse(text), parse(complete(text, index))
+        if complete(text, index) == text:
+            continue
+        read += 1
+        for field, said in asdict(before).items():
+            found = asdict(after)[field]
+            if isinstance(said, dict):
+                kept = {name: value for name, value in said.items() if value is not None}
+                assert kept.items() <= found.items(), (text, complete(text, index))
+            elif said is not None:
+                assert found == said, (text, complete(text, index))
+    assert read > 300
 
 
 def test_each_object_gets_its_own():
