@@ -15,7 +15,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from mora.media.clip import VideoInfo
@@ -33,10 +33,12 @@ _OPEN = {
     "format_whitelist": "mov,matroska,avi,gif",
     "protocol_whitelist": "file",
 }
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"  # FFmpeg's name of the family
 _DECODE = {"err_detect": "crccheck+explode"}  # report damage instead of painting over it
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own drop the alpha channel
-_COUNTED = {"mov,mp4,m4a,3gp,3g2,mj2", "gif"}
-"""Formats that list each frame; in the others a packet need not be a frame that is shown."""
+_ONE_SHOWN_FRAME = {"h264", "hevc", "vp9", "av1", "libdav1d", "gif"}
+"""Codecs of which each sample of an MP4, or block of a GIF, is one frame that is shown. Elsewhere
+a decoder may rightly give fewer frames than there are packets (MPEG-4's and VP8's hidden ones)."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,35 @@ class _Packets:
     times: list[int]
     fps: float
 
+    @property
+    def counted(self) -> bool:
+        """Whether the number of packets is a promise of as many frames."""
+        return self.codec in _ONE_SHOWN_FRAME and self.container in (_MP4, "gif")
+
+    def due(self, first: int | None) -> int:
+        """Frames to expect, given the time of the first that decodes.
+
+        Frames before it belong to a group of pictures whose start was cut away; players skip
+        them too.
+        """
+        if first is None:
+            return len(self.times)
+        return sum(time >= first for time in self.times)
+
 
 def probe_container(path: Path) -> VideoInfo:
     """Describes a video file. Raises what `open_container` and its frames raise."""
     packets = _scan(path)
-    counted = packets.container in _COUNTED
     decoded = _decode(path, packets)
     time, first = next(decoded)
     return VideoInfo(
         width=first.shape[1],
         height=first.shape[0],
-        frames=_due(packets, time) if counted else 1 + sum(1 for _ in decoded),
+        frames=packets.due(time) if packets.counted else 1 + sum(1 for _ in decoded),
         fps=packets.fps,
         codec=packets.codec,
         container=packets.container,
-        counted="by_container" if counted else "by_decoding",
+        counted="by_container" if packets.counted else "by_decoding",
     )
 
 
@@ -99,22 +115,12 @@ def _frames(path: Path, packets: _Packets) -> Iterator[NDArray[np.uint8]]:
     for count, (time, frame) in enumerate(_decode(path, packets), 1):
         size = frame.shape[0], frame.shape[1]
         if first is None:
-            first, due = size, _due(packets, time)
+            first, due = size, packets.due(time)
         if size != first:
             raise FrameSizeError(path, count - 1, size, first)
         yield frame
-    if packets.container in _COUNTED and count < due:
+    if packets.counted and count < due:
         raise CorruptVideoError(path, f"{due - count} of its {due} frames do not decode")
-
-
-def _due(packets: _Packets, first: int | None) -> int:
-    """Frames to expect, given the time of the first that decodes.
-
-    Frames before it belong to a group of pictures whose start was cut away; players skip them.
-    """
-    if first is None:
-        return len(packets.times)
-    return sum(time >= first for time in packets.times)
 
 
 def _scan(path: Path) -> _Packets:
@@ -130,9 +136,11 @@ def _scan(path: Path) -> _Packets:
         try:
             for packet in container.demux(stream):
                 time = packet.dts if packet.pts is None else packet.pts
-                if packet.size and not packet.is_discard and not _hidden(codec, packet):
-                    times.append(time or 0)
-                    last = max(last, (time or 0, packet.duration or 0))
+                if not packet.size or packet.is_discard or _hidden(codec, packet):
+                    continue
+                if time is not None:  # Matroska's frames before a cut start have none
+                    times.append(time)
+                    last = max(last, (time, packet.duration or 0))
         except av.error.FFmpegError as error:
             raise CorruptVideoError(path, f"its parts do not fit ({error.strerror})") from error
         if not times:
@@ -200,10 +208,15 @@ def _decoder(stream: Any) -> Any:
 
 
 def _pixels(frame: Any, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-    """Converts a frame to uint8 (H, W, 3), upright, transparent parts over black."""
+    """Converts a frame to uint8 (H, W, 3), upright, transparent parts over black.
+
+    Bicubic is what OpenCV and decord ask of swscale. It makes a difference beyond 8 bits only.
+    """
     transparent = any(component.is_alpha for component in frame.format.components)
     layout = "rgba" if transparent else "rgb24"
-    pixels: Any = reformatter.reformat(frame, format=layout, threads=1).to_ndarray()
+    pixels: Any = reformatter.reformat(
+        frame, format=layout, interpolation=Interpolation.BICUBIC, threads=1
+    ).to_ndarray()
     if transparent:
         colour, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:]
         pixels = ((colour * alpha + 127) // 255).astype(np.uint8)

@@ -67,8 +67,8 @@ def read_frames(path: Path, chunk: int) -> Iterator[NDArray[np.uint8]]:
         path: A video file, or a folder of pictures.
         chunk: Frames a piece; the last piece may be shorter.
 
-    Yields:
-        uint8 (at most `chunk`, H, W, 3), RGB.
+    Returns:
+        Pieces of uint8 (at most `chunk`, H, W, 3), RGB.
 
     Raises:
         MediaError: As `read_video`; damage is reported when it is reached.
@@ -77,8 +77,7 @@ def read_frames(path: Path, chunk: int) -> Iterator[NDArray[np.uint8]]:
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; a piece has at least one frame")
     _, frames = _open(Path(path), FOLDER_FPS)
-    while piece := list(islice(frames, chunk)):
-        yield np.stack(piece)
+    return _pieces(frames, chunk)
 
 
 def probe(path: Path, *, folder_fps: float = FOLDER_FPS) -> VideoInfo:
@@ -106,6 +105,11 @@ def probe(path: Path, *, folder_fps: float = FOLDER_FPS) -> VideoInfo:
         container=form,
         counted="by_decoding",
     )
+
+
+def _pieces(frames: Iterator[NDArray[np.uint8]], chunk: int) -> Iterator[NDArray[np.uint8]]:
+    while piece := list(islice(frames, chunk)):
+        yield np.stack(piece)
 
 
 def _open(path: Path, folder_fps: float) -> tuple[float, Iterator[NDArray[np.uint8]]]:
