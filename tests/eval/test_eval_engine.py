@@ -1,0 +1,354 @@
+"""The engine on small clips, with miniature networks of random weights."""
+
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from goldens.golden import clip as golden_clip
+from random_weights import save_random_weights
+
+import eval.engine as engine
+from eval.ledger import Ledger
+from metrics import features
+from metrics.features import Decoded, DinoFrames, Values
+from metrics.metric import Metric
+from metrics.networks import MissingWeightsError, Networks
+from metrics.object_consistency import ObjectConsistency
+from metrics.protocol import load_protocol
+from metrics.registry import METRICS
+from mora.media import DECODER, read_video, ref, write_video
+from mora.records import Failure, FailureKind, MediaRef, Prompt, Request, Score, Video
+
+SOUND = load_protocol("sound")
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    folder = save_random_weights(tmp_path_factory.mktemp("weights"))
+    return Networks("mini", folder, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_forwards() -> Iterator[None]:
+    """The clips are short; forwards that are filled up to their full size would only take time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "FORWARD_FRAMES", 4)
+        patch.setattr(features, "FORWARD_PAIRS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for number, (count, speed) in enumerate([(4, 3.0), (3, 0.0), (5, 6.0)]):
+        frames = golden_clip(f"engine {number}", count, 128, 128, speed)
+        write_video(folder / f"{number}.mp4", frames, 7.0)
+    return folder
+
+
+def video(path: Path, text: str | None = "a red circle", id_: str | None = None) -> Video:
+    return Video(id=id_ or path.stem, model="mora", text=text, media=ref(path, path.parent))
+
+
+def copies(clips: Path, run: Path) -> list[Video]:
+    """The clips as videos of a run, which lie in its folder."""
+    shutil.copytree(clips, run, dirs_exist_ok=True)
+    return [video(run / f"{number}.mp4", f"a circle, take {number}") for number in range(3)]
+
+
+def score(
+    run: Path, videos: list[Video], networks: Networks, **settings: object
+) -> dict[tuple[str, str], Score]:
+    """Scores videos in a new run; gives scores by video and metric, times left out."""
+    with Ledger.open(run, {}) as ledger:
+        ledger.add_videos(videos)
+        engine.evaluate(ledger, SOUND, networks, **settings)
+        return timeless(ledger)
+
+
+def timeless(ledger: Ledger) -> dict[tuple[str, str], Score]:
+    return {
+        (each.video_id, each.metric): each.model_copy(update={"seconds": 0.0})
+        for each in ledger.all_scores()
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(
+    clips: Path, networks: Networks, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Score]:
+    """The clips' scores, one video at a time in their order."""
+    run = tmp_path_factory.mktemp("expected")
+    return score(run, copies(clips, run), networks, batch_size=1)
+
+
+def test_every_video_has_every_score(expected: dict[tuple[str, str], Score]) -> None:
+    assert expected.keys() == {(str(number), name) for number in range(3) for name in METRICS}
+    assert all(each.failure is None for each in expected.values())
+    lengths = {
+        metric: len(each.per_frame) for (id_, metric), each in expected.items() if id_ == "2"
+    }
+    assert lengths == {
+        "object_consistency": 4,
+        "background_consistency": 4,
+        "motion_smoothness": 2,
+        "aesthetic_quality": 5,
+        "dynamic_degree": 4,
+        "imaging_quality": 5,
+        "temporal_style": 0,
+        "appearance_style": 5,
+    }
+    still, moving = expected["1", "object_consistency"], expected["2", "object_consistency"]
+    assert still.value > moving.value
+
+
+def test_eight_videos_in_flight_and_another_order_give_the_same_bits(
+    clips: Path, networks: Networks, expected: dict[tuple[str, str], Score], tmp_path: Path
+) -> None:
+    shuffled = [copies(clips, tmp_path)[number] for number in (2, 0, 1)]
+    assert score(tmp_path, shuffled, networks, batch_size=8) == expected
+
+
+def test_other_metrics_beside_it_leave_a_metric_as_it_is(
+    clips: Path, networks: Networks, expected: dict[tuple[str, str], Score], tmp_path: Path
+) -> None:
+    wanted = ("imaging_quality", "object_consistency")
+    found = score(tmp_path, copies(clips, tmp_path), networks, metrics=wanted)
+    assert found == {key: each for key, each in expected.items() if key[1] in wanted}
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_was(
+    clips: Path,
+    networks: Networks,
+    expected: dict[tuple[str, str], Score],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, **settings: float) -> object:
+        read.append(path.stem)
+        return read_video(path, **settings)
+
+    monkeypatch.setattr(engine, "read_video", counted)
+    videos = copies(clips, tmp_path)
+
+    def stop_after(count: int) -> Callable[[engine.Progress], None]:
+        def stop(progress: engine.Progress) -> None:
+            if progress.done == count:
+                raise KeyboardInterrupt
+
+        return stop
+
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path, videos, networks, batch_size=1, report=stop_after(1))
+    assert read == ["0"]
+    with Ledger.open(tmp_path) as ledger:
+        assert timeless(ledger) == {key: each for key, each in expected.items() if key[0] == "0"}
+        told: list[engine.Progress] = []
+        engine.evaluate(ledger, SOUND, networks, report=told.append)
+        assert timeless(ledger) == expected
+        assert read == ["0", "1", "2"], "each video is decoded once"
+        assert [(each.done, each.total) for each in told] == [(1, 3), (2, 3), (3, 3)]
+        engine.evaluate(ledger, SOUND, networks)
+        assert read == ["0", "1", "2"], "what is scored was decoded again"
+
+
+def test_a_video_that_cannot_be_scored_costs_only_itself(
+    clips: Path, networks: Networks, expected: dict[tuple[str, str], Score], tmp_path: Path
+) -> None:
+    good = copies(clips, tmp_path)[0]
+    write_video(tmp_path / "one.mp4", golden_clip("one", 1, 128, 128), 7.0)
+    write_video(tmp_path / "small.mp4", golden_clip("small", 4, 96, 80), 7.0)
+    write_video(tmp_path / "mute.mp4", golden_clip("mute", 3, 128, 128), 7.0)
+    one, small = video(tmp_path / "one.mp4"), video(tmp_path / "small.mp4")
+    mute, changed = video(tmp_path / "mute.mp4", None), video(tmp_path / "1.mp4", id_="changed")
+    shutil.copy(tmp_path / "0.mp4", tmp_path / "1.mp4")
+    gone = good.model_copy(
+        update={"id": "gone", "media": good.media.model_copy(update={"path": "gone.mp4"})}
+    )
+    (tmp_path / "text.mp4").write_text("this is no video")
+    media = MediaRef(
+        sha256="0", path="text.mp4", kind="video", width=8, height=8, frames=1, fps=1.0
+    )
+    text = Video(id="text", model="mora", media=media)
+    refused = Failure(kind=FailureKind.REFUSED, message="the prompt was refused")
+    unmade = Video(id="unmade", model="mora", failure=refused)
+    videos = [one, small, gone, text, unmade, changed, mute, good]
+    found = score(tmp_path, videos, networks)
+    kinds = {
+        key: each.failure.kind.value for key, each in found.items() if each.failure is not None
+    }
+    assert kinds == {
+        ("one", "object_consistency"): "too_few_frames",
+        ("one", "background_consistency"): "too_few_frames",
+        ("one", "motion_smoothness"): "too_few_frames",
+        ("one", "dynamic_degree"): "too_few_frames",
+        ("small", "motion_smoothness"): "too_small",
+        ("small", "dynamic_degree"): "too_small",
+        ("mute", "temporal_style"): "no_prompt",
+        ("mute", "appearance_style"): "no_prompt",
+        **{("gone", name): "not_found" for name in METRICS},
+        **{("text", name): "not_a_video" for name in METRICS},
+        **{("unmade", name): "refused" for name in METRICS},
+        **{("changed", name): "error" for name in METRICS},
+    }
+    assert (
+        "has changed since it was recorded" in found["changed", "imaging_quality"].failure.message
+    )
+    assert len(found) == len(videos) * len(METRICS)
+    for name in METRICS:
+        assert found["0", name] == expected["0", name]
+
+
+def test_failures_are_tried_again_when_asked(
+    clips: Path, networks: Networks, tmp_path: Path
+) -> None:
+    videos = copies(clips, tmp_path)[:1]
+    (tmp_path / "0.mp4").rename(tmp_path / "away.mp4")
+    wanted = ("object_consistency",)
+    failed = score(tmp_path, videos, networks, metrics=wanted)
+    assert [each.failure.kind for each in failed.values()] == [FailureKind.NOT_FOUND]
+    (tmp_path / "away.mp4").rename(tmp_path / "0.mp4")
+    with Ledger.open(tmp_path) as ledger:
+        engine.evaluate(ledger, SOUND, networks, metrics=wanted)
+        assert timeless(ledger) == failed
+        last = engine.evaluate(ledger, SOUND, networks, metrics=wanted, retry_failures=True)
+        assert last.failed == 0
+        assert ledger.scores()["value"].notna().all()
+
+
+def test_numbers_that_are_not_finite_are_failures(
+    clips: Path, networks: Networks, tmp_path: Path
+) -> None:
+    broken = Networks("mini", networks.folder, torch.device("cpu"))
+    for name in ("musiq", "raft", "amt"):
+        for parameter in broken[name].parameters():
+            parameter.fill_(float("nan"))
+    wanted = ("imaging_quality", "dynamic_degree", "motion_smoothness", "temporal_style")
+    found = score(tmp_path, copies(clips, tmp_path)[:1], broken, metrics=wanted)
+    kinds = {metric: each.failure and each.failure.kind for (_, metric), each in found.items()}
+    assert kinds == {
+        "imaging_quality": FailureKind.NOT_FINITE,
+        "dynamic_degree": FailureKind.NOT_FINITE,
+        "motion_smoothness": FailureKind.NOT_FINITE,
+        "temporal_style": None,
+    }
+
+
+def test_a_feature_is_computed_once_for_all_metrics(
+    clips: Path, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Twin(ObjectConsistency):
+        name = "twin"
+
+    computed: Counter[str] = Counter()
+    compute = DinoFrames.compute
+
+    def counted(self: DinoFrames, video: Decoded, networks: Networks) -> Values:
+        computed["dino"] += 1
+        return compute(self, video, networks)
+
+    monkeypatch.setattr(DinoFrames, "compute", counted)
+    metrics: list[Metric] = [ObjectConsistency(SOUND), Twin(SOUND)]
+    [first, *_] = copies(clips, tmp_path)
+    with Ledger.open(tmp_path, {}) as ledger:
+        ledger.add_videos([first])
+        work = engine.plan(ledger, metrics, networks)
+    scores = engine.score_video(first, read_video(tmp_path / "0.mp4"), work, networks)
+    assert [each.metric for each in scores] == ["object_consistency", "twin"]
+    assert scores[0].value == scores[1].value
+    assert computed["dino"] == 1
+
+
+def test_no_more_videos_are_decoded_than_are_held(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    two_started = threading.Event()
+
+    def noted(path: Path, **settings: float) -> object:
+        started.append(path.stem)
+        if len(started) == 2:
+            two_started.set()
+        return read_video(path, **settings)
+
+    monkeypatch.setattr(engine, "read_video", noted)
+    videos = copies(clips, tmp_path)
+    ahead = engine.decode_ahead(videos, tmp_path, 2)
+    assert next(ahead)[0] == videos[0]
+    assert two_started.wait(60), "nothing was decoded ahead"
+    ahead.close()
+    assert started == ["0", "1"]
+    one_at_a_time = engine.decode_ahead(videos, tmp_path, 1)
+    next(one_at_a_time)
+    one_at_a_time.close()
+    assert started == ["0", "1", "0"]
+
+
+def test_a_fingerprint_holds_what_the_number_depends_on(networks: Networks) -> None:
+    print_ = engine.fingerprint(METRICS["imaging_quality"](SOUND), networks)
+    assert print_.metric == "imaging_quality"
+    assert print_.protocol == "sound"
+    assert print_.weights == "mini"
+    assert print_.precision == "float32"
+    assert print_.decoder == DECODER
+    assert print_.choices == {"weighting": "videos", "imaging_resize": "longer"}
+    assert list(print_.checkpoints) == ["musiq_mini"]
+    paper = engine.fingerprint(METRICS["imaging_quality"](load_protocol("paper")), networks)
+    assert paper.id != print_.id
+
+
+def test_the_style_label_comes_from_the_prompts_tags(
+    clips: Path, networks: Networks, tmp_path: Path
+) -> None:
+    prompts = [
+        Prompt(id="a", text="a red circle", tags={"style": "night"}),
+        Prompt(id="b", text="a red circle"),
+    ]
+    requests = [Request(model="mora", recipe="r", prompt=prompt, seed=0) for prompt in prompts]
+    shutil.copytree(clips, tmp_path, dirs_exist_ok=True)
+    with Ledger.open(tmp_path, {}) as ledger:
+        ledger.add_requests(requests)
+        ledger.add_videos([video(tmp_path / "0.mp4", id_=request.id) for request in requests])
+        protocol = load_protocol("vbench")
+        engine.evaluate(ledger, protocol, networks, metrics=["appearance_style"])
+        tagged, untagged = ledger.all_scores()
+    assert tagged.value is not None
+    assert untagged.failure is not None
+    assert untagged.failure.kind is FailureKind.NO_PROMPT
+
+
+def test_settings_that_stop_an_evaluation_before_it_begins(
+    clips: Path, networks: Networks, tmp_path: Path
+) -> None:
+    absent = Networks("mini", tmp_path / "nowhere", torch.device("cpu"))
+    with Ledger.open(tmp_path, {}) as ledger:
+        ledger.add_videos(copies(clips, tmp_path))
+        with pytest.raises(MissingWeightsError, match="7 files of the mini weights"):
+            engine.evaluate(ledger, SOUND, absent)
+        with pytest.raises(ValueError, match="batch_size=0"):
+            engine.evaluate(ledger, SOUND, networks, batch_size=0)
+        with pytest.raises(ValueError, match="sharpness not known"):
+            engine.evaluate(ledger, SOUND, networks, metrics=["sharpness"])
+        assert ledger.scores().empty
+        assert ledger.fingerprints() == []
+
+
+def test_exact_arithmetic_holds_inside_and_not_outside() -> None:
+    torch.set_float32_matmul_precision("high")
+    try:
+        with engine.exact():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cudnn.allow_tf32
+            assert torch.is_inference_mode_enabled()
+        assert torch.get_float32_matmul_precision() == "high"
+        assert not torch.is_inference_mode_enabled()
+    finally:
+        torch.set_float32_matmul_precision("highest")
