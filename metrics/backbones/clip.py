@@ -191,8 +191,9 @@ def load(card: Card[ClipSettings], path: Path, device: torch.device) -> CLIP:
     Raises:
         WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
     """
+    tensors = _read(card, path)
     model = build(card.settings)
-    fit(model, card, _read(card, path), path)
+    fit(model, card, tensors, path)
     return model.to(device).eval().requires_grad_(requires_grad=False)
 
 
