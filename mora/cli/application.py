@@ -1,0 +1,140 @@
+"""Runs a verb as a Hydra application: overrides, `--cfg job`, `--multirun`, launchers."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, cast
+
+from mora.cli.arguments import CONF, prepare
+
+Settings = Mapping[str, Any]
+"""A verb's settings, nested and resolved."""
+
+QUIET: Final = (
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+    "hydra.output_subdir=null",
+    "hydra.run.dir=.",
+    "hydra.sweep.dir=results/runs/multirun",
+    "hydra.sweep.subdir=.",
+)
+"""Runs have their own folders; Hydra writes none, but for the plan of a `--multirun`."""
+
+INTERRUPTED: Final = 130
+
+MENDABLE: Final = frozenset(
+    {
+        "builtins.PermissionError",
+        "eval.ledger.LedgerError",
+        "metrics.backbones.loading.WeightsError",
+        "metrics.networks.MissingWeightsError",
+        "mora.checkpoints.CheckpointError",
+        "mora.errors.SettingError",
+        "mora.media.errors.MediaError",
+        "prompts.load.PromptSetError",
+    }
+)
+"""Errors that tell the person what to do. They are named, not imported, so that telling of one
+does not load the rooms of the others."""
+
+
+def run(
+    verb: str,
+    arguments: Sequence[str],
+    function: Callable[[Settings], int],
+    *,
+    lists_of_texts: Collection[str] = (),
+) -> int:
+    """Runs a verb.
+
+    Args:
+        verb: Its name, which is also that of its file in `mora/conf`.
+        arguments: What follows the verb on the command line.
+        function: Carries out the settings and returns an exit status.
+        lists_of_texts: Settings that take several paths, see `mora.cli.arguments`.
+
+    Returns:
+        The exit status; of several runs the greatest.
+    """
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+
+    statuses: list[int] = []
+
+    def job(config: DictConfig) -> int:
+        try:
+            settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            status = function(cast("Settings", settings))
+        except Exception as error:
+            status = _tell(verb, error)
+        statuses.append(status)
+        return status
+
+    # With this set Hydra hands errors on, instead of printing them with its own traceback.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    before = sys.argv
+    try:
+        prepared = prepare(arguments, lists_of_texts=lists_of_texts)
+        sys.argv = [f"mora {verb}", *prepared, *QUIET]
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)(job)()
+    except KeyboardInterrupt:
+        print(f"mora {verb}: interrupted; run again, it goes on from here.", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+    except Exception as error:
+        return _tell(verb, error)
+    finally:
+        sys.argv = before
+    return max(statuses, default=0)
+
+
+def _tell(verb: str, error: Exception) -> int:
+    """Tells of an error in one line; one that nobody could expect is raised again."""
+    message = told(error)
+    if message is None:
+        raise error
+    print(f"mora {verb}: {message}", file=sys.stderr)
+    return 2
+
+
+def told(error: Exception) -> str | None:
+    """Returns what to tell of an error that the person can put right; of others, `None`."""
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+    from pydantic import ValidationError
+
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return _no_such_choice(group, choice) if group else f"{choice}: no such setting."
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: this cannot be read as name=value. Put a value with special signs "
+            "in quotes, once for the shell and once more within: \"name='value'\"."
+        )
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _one_line(error)
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if kinds & MENDABLE:
+        return str(error)
+    if isinstance(error, ValidationError):
+        from mora.agents.binding import describe
+
+        return describe(error, error.title.lower())
+    return None
+
+
+def _no_such_choice(group: str, choice: str) -> str:
+    choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return f"{group}={choice}: no such choice. There are: {', '.join(choices)}."
+
+
+def _one_line(error: BaseException) -> str:
+    """Hydra's and OmegaConf's messages in one line."""
+    unknown = re.match(r"Could not override '(.+?)'", str(error))
+    if unknown:
+        return f"{unknown[1]}: no such setting. See --cfg job for the settings."
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key", "object_type"))]
+    return " ".join(kept)

@@ -1,0 +1,69 @@
+"""Prepares a verb's arguments for Hydra's grammar.
+
+In that grammar a comma asks for several runs, and spaces, brackets and equals signs in a value
+need quotes. On this command line a list may be written with commas, and a path as it is.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from mora.errors import SettingError
+
+CONF: Final = Path(__file__).resolve().parents[1] / "conf"
+
+LISTS: Final = frozenset({"model", "metrics"})
+"""Settings that take several names."""
+TEXTS: Final = frozenset({"out", "weights_folder", "prompts.path"})
+"""Settings whose value is taken as it is, such as paths."""
+LISTS_OF_TEXTS: Final = frozenset({"videos"})
+"""Settings that take several paths."""
+
+
+def prepare(arguments: Sequence[str], *, lists_of_texts: Collection[str] = ()) -> list[str]:
+    """Returns a verb's arguments as Hydra reads them.
+
+    Args:
+        arguments: What was typed: flags and `name=value`.
+        lists_of_texts: The verb's own settings that take several paths, such as `run`; elsewhere
+            `run` takes one.
+
+    Raises:
+        SettingError: An argument is neither a flag nor `name=value`.
+    """
+    several = "--multirun" in arguments or "-m" in arguments
+    prepared: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals and argument[:1] not in ("-", "~"):
+            raise SettingError(f"{argument}: expected name=value.")
+        if argument.startswith("-") or not equals or _is_written_out(value):
+            prepared.append(argument)
+        elif name == "prompts" and not _is_choice("prompts", value):
+            prepared += ["prompts=file", f"prompts.path={_quoted(value)}"]
+        elif name in LISTS_OF_TEXTS or name in lists_of_texts:
+            parts = ",".join(_quoted(part) for part in value.split(","))
+            prepared.append(f"{name}={parts}" if several else f"{name}=[{parts}]")
+        elif name in TEXTS or name == "run":
+            parts = ",".join(_quoted(part) for part in (value.split(",") if several else [value]))
+            prepared.append(f"{name}={parts}")
+        elif name in LISTS and not several:
+            prepared.append(f"{name}=[{value}]")
+        else:
+            prepared.append(argument)
+    return prepared
+
+
+def _is_written_out(value: str) -> bool:
+    """Whether a value already is in the grammar's own form: quoted, a list, null or empty."""
+    return value in ("", "null") or value[0] in "'\"[{$"
+
+
+def _is_choice(group: str, value: str) -> bool:
+    choices = {path.stem for path in (CONF / group).glob("*.yaml")}
+    return all(part in choices for part in value.split(","))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,137 @@
+"""`mora generate`: videos into a run."""
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from baselines.registry import make_baseline
+from eval.ledger import HARMLESS, Ledger
+from mora.agents.binding import Agents, bind
+from mora.cli.application import Settings, run
+from mora.cli.meter import Meter
+from mora.cli.runs import quieten, run_folder, torch_device
+from mora.errors import SettingError
+from mora.generator import Generator, TaskGenerator, plan, recipe
+from mora.media import MediaStore
+from mora.records import Prompt, TaskName, Video, content_hash
+from mora.runner import Progress, Runner
+from mora.tasks.text_to_video import text_to_video
+from prompts.load import load, locate
+
+PIPELINES: Final = ("text_to_image", "image_to_video")
+"""Agents that are pipelines."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carries out `mora generate`."""
+    return run("generate", arguments, generate)
+
+
+def generate(settings: Settings) -> int:
+    """Makes the videos and says where they are. Returns the exit status."""
+    with Meter() as meter:
+        videos = make_videos(settings, meter)
+    failed = [video for video in videos if video.failure is not None]
+    for video in failed:
+        reason = video.failure.message if video.failure is not None else ""
+        print(f"failed: {video.model}, {video.prompt_id}: {reason}", file=sys.stderr)
+    print(f"{len(videos) - len(failed)} of {len(videos)} videos in {run_folder(settings['run'])}")
+    return 1 if failed else 0
+
+
+def make_videos(settings: Settings, meter: Meter) -> list[Video]:
+    """Makes all videos that the settings ask for, model by model, in the run's ledger.
+
+    Raises:
+        SettingError: A setting cannot be used.
+        PromptSetError: The prompts cannot be read.
+        LedgerError: The run is busy, or was asked for with other settings.
+        CheckpointError: Weights are missing.
+    """
+    task = TaskName(settings["task"]["name"])
+    prompts = read_prompts(settings, task)
+    agents = bind(_with_batch_size(settings))
+    generators = [
+        make_generator(name, chosen, agents, task) for name, chosen in settings["model"].items()
+    ]
+    device = torch_device(settings["executor"]["device"])
+    quieten()
+    folder = run_folder(settings["run"])
+    asked = _asked(settings, prompts, generators, task)
+    with Ledger.open(folder, asked, harmless=_harmless()) as ledger:
+        runner = Runner(
+            ledger,
+            MediaStore(folder),
+            device,
+            report=lambda progress: _show(meter, progress),
+            retry_failures=settings["retry"],
+        )
+        videos = []
+        for generator in generators:
+            requests = plan(generator, task, prompts, settings["seed"], settings["samples"])
+            videos += runner.run(generator, task, requests)
+    return videos
+
+
+def read_prompts(settings: Settings, task: TaskName) -> tuple[Prompt, ...]:
+    """Reads the prompts that the settings name, as many as they ask for."""
+    path, first = settings["prompts"]["path"], settings["prompts"]["first"]
+    if path is None:
+        raise SettingError("prompts=none: generation needs prompts; name a set or a file.")
+    if first is not None and first < 1:
+        raise SettingError(f"prompts.first={first}: expected at least 1, or null for all.")
+    return load(locate(path), task)[:first]
+
+
+def make_generator(
+    name: str, settings: Mapping[str, Any], agents: Agents, task: TaskName
+) -> Generator:
+    """Makes what the group `model` describes: Mora, or one of the baselines."""
+    chosen = dict(settings)
+    kind = chosen.pop("kind")
+    if kind != "mora":
+        return make_baseline(kind, name, agents, chosen)
+    if task != TaskName.TEXT_TO_VIDEO:
+        raise SettingError(f"task={task.value}: Mora can do task=text_to_video only, so far.")
+    bound = text_to_video(agents.prompt, agents.text_to_image, agents.image_to_video)
+    return TaskGenerator(name, (bound,))
+
+
+def _with_batch_size(settings: Settings) -> dict[str, Any]:
+    agents = dict(settings["agents"])
+    size = settings["executor"]["batch_size"]
+    if size is not None:
+        for role in PIPELINES:
+            agents[role] = agents[role] | {"batch_size": size}
+    return agents
+
+
+def _asked(
+    settings: Settings, prompts: Sequence[Prompt], generators: Sequence[Generator], task: TaskName
+) -> dict[str, Any]:
+    """What the run is for: with other values of these it would be another run."""
+    return {
+        "task": settings["task"],
+        "agents": settings["agents"],
+        "model": settings["model"],
+        "seed": settings["seed"],
+        "samples": settings["samples"],
+        "prompts": {"count": len(prompts), "sha256": content_hash(list(prompts))},
+        "recipe": {each.name: recipe(each, task) for each in generators},
+    }
+
+
+def _harmless() -> Collection[str]:
+    """Settings of agents that change no result, or that the recipe says more exactly."""
+    roles = [f"agents.{role}.{name}" for role in PIPELINES for name in ("batch_size", "weights")]
+    return (*HARMLESS, *roles)
+
+
+def _show(meter: Meter, progress: Progress) -> None:
+    meter.update(
+        f"{progress.generator}, {progress.stage}",
+        progress.done,
+        progress.total,
+        failed=progress.failed,
+        reused=progress.reused,
+    )

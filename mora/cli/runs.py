@@ -1,0 +1,41 @@
+"""Where runs are, and what all verbs do with torch."""
+
+from pathlib import Path
+from typing import Final
+
+RUNS: Final = Path("results") / "runs"
+"""Folder of the runs that are given by name, below the current one."""
+
+
+def run_folder(name: str) -> Path:
+    """Returns the folder of a run: a path if it has a slash in it, else a name below `RUNS`."""
+    return Path(name).expanduser() if "/" in name else RUNS / name
+
+
+def torch_device(setting: str) -> str:
+    """Returns the torch device that a setting means; `auto` is a GPU if there is one.
+
+    Raises:
+        SettingError: There is no such device.
+    """
+    import torch
+
+    from mora.errors import SettingError
+
+    if setting == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=setting)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingError(f"executor.device={setting}: {reason}") from None
+    return setting
+
+
+def quieten() -> None:
+    """Stops the progress bars that libraries show while they load weights."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
