@@ -15,11 +15,10 @@ from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lab.world.palette import INK, OBJECT_COLOURS, STYLES
+from lab.world.palette import INK, OBJECT_COLOURS, SEAM, STYLES
 from lab.world.parse import AskedBody
 from lab.world.scene import COLOUR_NAMES, SHAPE_NAMES, ColourName, Heading, ShapeName, StyleName
 from lab.world.shapes import SHAPES
@@ -157,7 +156,7 @@ def _prototypes(style: StyleName) -> Floats:
     look = STYLES[style]
     palette = np.array([OBJECT_COLOURS[name] for name in COLOUR_NAMES])
     drawn = palette * look.body_scale + look.body_shift
-    spread = look.light + look.hatch + (0.14 if look.blocks else 0.0)
+    spread = look.light + look.hatch + (SEAM if look.blocks else 0.0)
     variants = [drawn * factor for factor in (1.0, 1.0 + look.light, 1.0 - spread)]
     if 0 < look.rim < 1:
         variants.append(drawn * (1 - look.rim) + np.array(INK) * look.rim)

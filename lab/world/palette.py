@@ -91,3 +91,6 @@ STYLES: Final[dict[str, Style]] = {
 
 INK: Final[Colour] = (0.13, 0.12, 0.14)
 """Colour of edges."""
+
+SEAM: Final = 0.14
+"""How much darker the seams between an object's blocks are, as a share of brightness."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab.world.palette import INK
+from lab.world.palette import INK, SEAM
 from lab.world.scene import GROUND_KINDS, SceneBatch
 
 BLOCKS: Final = 32
@@ -20,7 +20,6 @@ BLOCKS: Final = 32
 
 _LATTICE: Final = 64  # random values along two units
 _STARS: Final = 18
-_SEAM: Final = 0.14  # how much darker the seams between blocks are
 _STROKE: Final = 0.085  # units between a pencil's strokes
 
 
@@ -179,7 +178,7 @@ def _draw(
     light = 1 - (slope / math.sqrt(2)) * (dx + dy) / pose.radius
     light = light + hatch * ((2 * math.pi / _STROKE) * (0.8 * dx + 0.6 * dy)).sin()
     seam = torch.maximum(_seams(across, pixel), _seams(down, pixel))
-    light = torch.where(blocks, light - _SEAM * seam, light)
+    light = torch.where(blocks, light - SEAM * seam, light)
     scale, shift = scenes.body_map[:, :, None, :, None, None].unbind(1)
     colour = scenes.rgb[:, index, None, :, None, None] * scale + shift
     colour = colour * (light * (1 - ink))[:, :, None]

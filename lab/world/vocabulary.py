@@ -20,11 +20,12 @@ from transformers import CLIPTokenizer
 
 from lab.world.caption import caption
 from lab.world.scene import sample_scenes
+from mora.checkpoints import mini_weights
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
-FOLDER: Final = Path(__file__).parents[1] / "weights" / "vocabulary"
+FOLDER: Final = mini_weights() / "vocabulary"
 START: Final = "<|startoftext|>"
 END: Final = "<|endoftext|>"
 CONTEXT: Final = 77
@@ -49,6 +50,9 @@ def open_clip_tokenizer(context_length: int = CONTEXT) -> "SimpleTokenizer":
     """The tokenizer of open_clip, which pads with zeros. Its ids are those of `clip_tokenizer`.
 
     Both libraries clean a text first, each in its own way; here both clean as transformers does.
+    They still differ on texts that spell out a start or an end of text, which the two write
+    differently, on the four ASCII separators (U+001C to U+001F), which only one takes for white
+    space, and on signs that one library's Unicode tables do not know yet.
     """
     from open_clip.tokenizer import SimpleTokenizer
 
@@ -58,8 +62,7 @@ def open_clip_tokenizer(context_length: int = CONTEXT) -> "SimpleTokenizer":
 
 
 def _clean(text: str) -> str:
-    text = unicodedata.normalize("NFC", text)
-    return " ".join("".join(letter.lower() for letter in text).split())
+    return "".join(letter.lower() for letter in unicodedata.normalize("NFC", text))
 
 
 def learn() -> list[tuple[str, str]]:
