@@ -39,7 +39,7 @@ class Column(Record):
     fact: Literal["seconds"] | None = None
     """`seconds`: length of the videos, frames/fps."""
     mean_of: tuple[str, ...] = ()
-    """Columns before or after it that it is the plain mean of."""
+    """Columns of metrics or facts that it is the plain mean of."""
     decimals: int | None = Field(default=None, ge=0)
     """Decimals of our numbers; `None` takes the table's."""
 
@@ -64,6 +64,18 @@ class TableSpec(Record):
     decimals: int = Field(ge=0)
     columns: tuple[Column, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _means_of_its_columns(self) -> "TableSpec":
+        simple = {column.name for column in self.columns if not column.mean_of}
+        for column in self.columns:
+            for name in column.mean_of:
+                if name not in simple:
+                    raise ValueError(
+                        f"table {self.name}, column {column.name}: there is no column {name} to "
+                        "take the mean of"
+                    )
+        return self
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """Metrics that the table shows."""
@@ -77,7 +89,7 @@ class Cell:
     Attributes:
         value: The number, `None` where there is none.
         failures: Why videos have no score: kind of failure by video.
-        waiting: Videos that were not scored yet.
+        waiting: Videos that were not scored yet, where the run was scored on the metric.
     """
 
     value: float | None
@@ -229,6 +241,7 @@ def _rows(
 
 def _metric_cell(selection: Selection, place: int, videos: Sequence[Video]) -> Cell:
     scores = {video.id: selection.scores.get((place, video.id)) for video in videos}
+    asked = any(run == place for run, _ in selection.scores)
     return _cell(
         [
             (score.value, score.frames if selection.weighting == "frames" else 1)
@@ -236,7 +249,7 @@ def _metric_cell(selection: Selection, place: int, videos: Sequence[Video]) -> C
             if score is not None and score.value is not None
         ],
         {id_: s.failure.kind for id_, s in scores.items() if s is not None and s.failure},
-        [id_ for id_, score in scores.items() if score is None],
+        [id_ for id_, score in scores.items() if score is None and asked],
     )
 
 
@@ -418,6 +431,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     DASH: "--",
     MARK: r"\textsuperscript{\dag}",
 }
