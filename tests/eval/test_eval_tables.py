@@ -141,8 +141,8 @@ def test_the_latex_table(tmp_path: Path) -> None:
     ]
     dag = r"\textsuperscript{\dag}"
     assert lines[9] == (
-        rf"pan\textbar{{}}zoom\_1 & 2 & 0.302{dag} & 0.125 & 0.188 & 0.250{dag} & 0.312 & 0.500{dag} & "
-        r"0.438 & 0.500 & 2.25 \\"
+        rf"pan\textbar{{}}zoom\_1 & 2 & 0.302{dag} & 0.125 & 0.188 & 0.250{dag} & 0.312 & "
+        rf"0.500{dag} & 0.438 & 0.500 & 2.25 \\"
     )
     assert lines[10:12] == [
         r"\midrule",
