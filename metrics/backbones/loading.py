@@ -62,12 +62,7 @@ def read_tensors(path: Path, key: str | None = None) -> dict[str, Tensor]:
     return dict(stored)
 
 
-def load_strictly(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    source: Path,
-    names: Mapping[str, str] | None = None,
-) -> None:
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     """Copies `tensors` into `module`, and accepts nothing missing, extra or of another shape.
 
     Floating-point tensors of any precision are converted to the module's.
@@ -76,19 +71,17 @@ def load_strictly(
         module: Gets the weights, whatever device it is on.
         tensors: What the file holds.
         source: The file, for the error.
-        names: The module's own names to the file's, where they differ.
 
     Raises:
         WeightsError: Names every missing and every extra tensor and every difference of shape.
     """
     own = module.state_dict()
-    published = {name: name if names is None else names[name] for name in own}
-    missing = sorted(set(published.values()) - set(tensors))
-    extra = sorted(set(tensors) - set(published.values()))
+    missing = sorted(set(own) - set(tensors))
+    extra = sorted(set(tensors) - set(own))
     misfits = [
-        f"{stored} {tuple(tensors[stored].shape)}, expected {tuple(own[name].shape)}"
-        for name, stored in sorted(published.items())
-        if stored in tensors and tensors[stored].shape != own[name].shape
+        f"{name} {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in sorted(own.items())
+        if name in tensors and tensors[name].shape != tensor.shape
     ]
     faults = [
         f"{what}: {_listed(found)}"
@@ -101,7 +94,7 @@ def load_strictly(
             + "; ".join(faults)
             + "; give the file that belongs to the card"
         )
-    module.load_state_dict({name: tensors[stored] for name, stored in published.items()})
+    module.load_state_dict(tensors)
 
 
 def read_card(card: Card[Settings], path: Path) -> dict[str, Tensor]:

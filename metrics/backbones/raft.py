@@ -12,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -91,7 +92,7 @@ MINI = Card(
         motion=56,
         hidden=40,
         heads=(48, 48),
-        updates=10,
+        updates=8,
     ),
     preprocessing=_PREPROCESSING,
     origin=Shipped("raft/raft.safetensors"),
@@ -102,6 +103,8 @@ MINI = Card(
 
 class Raft(nn.Module):
     """RAFT with residual encoders, a separable GRU and convex upsampling ("large").
+
+    Its parts are named as in torchvision, but its state dict as in the published checkpoint.
 
     Args:
         settings: Sizes of the network.
@@ -135,6 +138,8 @@ class Raft(nn.Module):
         self.mask_predictor = MaskPredictor(
             in_channels=settings.hidden, hidden_size=settings.heads[1], multiplier=0.25
         )
+        self.register_state_dict_post_hook(_publish_names)
+        self.register_load_state_dict_pre_hook(_accept_published_names)
 
     def forward(self, frames0: Tensor, frames1: Tensor) -> Tensor:
         """Flow from `frames0` to `frames1`.
@@ -175,11 +180,30 @@ class Raft(nn.Module):
         return upsampled
 
 
-def published_name(name: str) -> str:
-    """The name that the published checkpoint gives to the tensor `name` of `Raft`."""
+def _published_name(name: str) -> str:
     for pattern, replacement in _RENAMES:
         name = re.sub(pattern, replacement, name)
     return f"module.{name}"
+
+
+def _publish_names(
+    model: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: object
+) -> None:
+    for name in _names(model):
+        state[prefix + _published_name(name)] = state.pop(prefix + name)
+
+
+def _accept_published_names(
+    model: nn.Module, state: dict[str, Tensor], prefix: str, *_rest: object
+) -> None:
+    for name in _names(model):
+        published = prefix + _published_name(name)
+        if published in state:
+            state[prefix + name] = state.pop(published)
+
+
+def _names(model: nn.Module) -> list[str]:
+    return [name for name, _ in chain(model.named_parameters(), model.named_buffers())]
 
 
 _RENAMES = (
@@ -211,7 +235,7 @@ def load(card: Card[RaftSettings], path: Path, device: torch.device) -> Raft:
     tensors = read_card(card, path)
     tensors = {name: value for name, value in tensors.items() if not _ALIAS.match(name)}
     model = Raft(card.settings)
-    load_strictly(model, tensors, path, {name: published_name(name) for name in model.state_dict()})
+    load_strictly(model, tensors, path)
     return model.to(device).eval().requires_grad_(requires_grad=False)
 
 

@@ -69,13 +69,6 @@ def test_a_module_is_untouched_by_weights_that_do_not_fit() -> None:
     assert torch.equal(module.bias, before)
 
 
-def test_names_of_the_file_are_translated() -> None:
-    module = nn.Linear(3, 2)
-    given = {"w": tensors()["weight"], "b": tensors()["bias"]}
-    load_strictly(module, given, Path("some.pth"), {"weight": "w", "bias": "b"})
-    assert torch.equal(module.bias, given["b"])
-
-
 class Trap:
     """Its pickle would make a folder when it is read."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from goldens import parity
+from safetensors.torch import save_file
 from torchvision.models.optical_flow import raft_large
 
 from metrics.backbones import raft
@@ -43,21 +44,39 @@ def test_odd_sides_are_padded_as_in_the_reference(tmp_path: Path) -> None:
 
 
 def test_names_are_those_of_the_published_checkpoint() -> None:
-    rename = json.loads((Path(parity.__file__).parent / "raft_things/rename.json").read_text())
-    ours = {raft.published_name(name): name for name in raft.Raft(raft.RaftSettings()).state_dict()}
-    assert ours == rename["rename"]
+    ours = raft.Raft(raft.RaftSettings()).state_dict()
+    published, aliases = GOLDEN.manifest["tensors"], GOLDEN.manifest["aliases"]
+    assert set(ours) == set(published) - set(aliases)
+    assert all(list(ours[name].shape) == published[name][0] for name in ours)
 
 
-def test_equals_torchvisions_own_forward(tmp_path: Path) -> None:
+def test_equals_torchvisions_own_network() -> None:
     torch.manual_seed(0)
     model = raft.Raft(replace(raft.OFFICIAL.settings, updates=3)).eval()
+    rename = json.loads((Path(parity.__file__).parent / "raft_things/rename.json").read_text())
     theirs = raft_large(weights=None).eval()
-    theirs.load_state_dict(model.state_dict())
+    theirs.load_state_dict({rename["rename"][k]: v for k, v in model.state_dict().items()})
     frames = 255 * torch.rand(2, 3, 128, 128)
     with torch.inference_mode():
         ours = torch.stack(model.all_flows(frames[:1], frames[1:]))
         expected = theirs(frames[:1] / 127.5 - 1, frames[1:] / 127.5 - 1, num_flow_updates=3)
     torch.testing.assert_close(ours, torch.stack(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_weights_survive_being_written_and_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = raft.Raft(raft.MINI.settings)
+    model.context_encoder.layer2[0].downsample[1].running_mean.normal_()
+    save_file(model.state_dict(), tmp_path / "raft.safetensors")
+    again = raft.load(raft.MINI, tmp_path / "raft.safetensors", CPU)
+    for (name, tensor), (_, other) in zip(
+        model.named_buffers(), again.named_buffers(), strict=True
+    ):
+        assert torch.equal(tensor, other), name
+    for (name, tensor), (_, other) in zip(
+        model.named_parameters(), again.named_parameters(), strict=True
+    ):
+        assert torch.equal(tensor, other), name
 
 
 def test_mini_is_the_same_class_and_independent_of_the_batch() -> None:
