@@ -36,13 +36,12 @@ def render(scenes: SceneBatch, times: Tensor, height: int, width: int) -> Tensor
     Returns:
         RGB pictures (B, T, 3, H, W), float32 in [0, 1].
     """
-    with torch.autocast(scenes.device.type, enabled=False):
-        x, y = _axes(height, width, scenes.device)
-        pixel = 2.0 / min(height, width)
-        picture = _ground(scenes, x, y, pixel)[:, None]
-        for index in (1, 0):  # the main object last: it is on top
-            picture = _draw(picture, scenes, index, _pose(scenes, index, times), x, y, pixel)
-        return picture.clamp(0.0, 1.0)
+    x, y = _axes(height, width, scenes.device)
+    pixel = 2.0 / min(height, width)
+    picture = _ground(scenes, x, y, pixel)[:, None]
+    for index in (1, 0):  # the main object last: it is on top
+        picture = _draw(picture, scenes, index, _pose(scenes, index, times), x, y, pixel)
+    return picture.clamp(0.0, 1.0)
 
 
 @torch.no_grad()
@@ -266,14 +265,17 @@ def _sample(lattice: Tensor, x: Tensor, y: Tensor, mode: str = "bilinear") -> Te
 
 
 def _stars(scenes: SceneBatch, lattice: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
-    """Light of a few stars (B, H, W); each is a product of two bumps, so all are one matmul."""
+    """Light of a few stars (B, H, W); each is a product of two bumps, so all are one matmul.
+
+    In float64, which autocast leaves alone: pictures do not depend on who draws them.
+    """
     values = lattice.flatten(1)[:, : 3 * _STARS].view(-1, 3, _STARS, 1)
     reach = torch.stack((x.amax(), y.amax()))
     radius = (0.6 + 0.8 * values[:, 2]) * max(0.011, 0.6 * pixel)
 
     def bumps(axis: Tensor, which: int) -> Tensor:
         centre = (2 * values[:, which] - 1) * reach[which]
-        return torch.exp(-(((axis.view(1, 1, -1) - centre) / radius) ** 2))
+        return torch.exp(-(((axis.view(1, 1, -1) - centre) / radius) ** 2)).double()
 
     sky = torch.matmul(bumps(y, 1).transpose(1, 2), bumps(x, 0))
-    return scenes.stars[:, None, None] * sky
+    return scenes.stars[:, None, None] * sky.float()
