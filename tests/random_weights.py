@@ -25,10 +25,7 @@ def save_random_weights(folder: Path) -> Path:
         (viclip.MINI, viclip.ViClip(viclip.MINI.settings)),
     ]
     for card, network in networks:
-        tensors = {
-            raft.published_name(name) if card is raft.MINI else name: _half(value)
-            for name, value in network.state_dict().items()
-        }
+        tensors = {name: _half(value) for name, value in network.state_dict().items()}
         path = weights_path(card, folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path)
