@@ -25,6 +25,13 @@ CRF = 16
 _LARGEST_DENOMINATOR = 1001
 """Exact for whole rates, for hundredths such as 23.98, and for the NTSC family (24000/1001)."""
 
+_ENCODER = {"crf": str(CRF), "preset": "medium", "bf": "0"}
+"""Without B-frames, frames are stored in the order of their times."""
+
+_MUXER = {"movflags": "+faststart", "use_editlist": "0"}
+"""The index is at the front, so that a browser can start before it has the whole file, and the
+file starts at time zero without an edit list, which not every reader respects."""
+
 _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND
 """A colour sample is the mean of its four pixels, which is best for readers that repeat it."""
 
@@ -60,8 +67,7 @@ def encode_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) ->
         raise ValueError(f"{path}: fps is {fps}; the slowest rate is one frame in 1001 seconds")
     reformatter = VideoReformatter()
     first: tuple[int, ...] = ()
-    # The index goes to the front, so that a browser can start before it has the whole file.
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(str(path), "w", format="mp4", options=_MUXER) as container:
         stream = None
         for index, frame in enumerate(frames):
             _check(path, index, frame, first)
@@ -94,8 +100,7 @@ def _stream(container: Any, rate: Fraction, height: int, width: int) -> Any:
     context.color_range = ColorRange.MPEG
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.IEC61966_2_1
-    # Without B-frames times run in the order of storage, and no edit list is needed to start at 0.
-    context.options = {"crf": str(CRF), "preset": "medium", "bf": "0"}
+    context.options = _ENCODER
     return stream
 
 
