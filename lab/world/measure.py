@@ -33,7 +33,7 @@ _ANGLE: Final = math.radians(4)
 _RIMS: Final = (0.0, 0.1)  # an inked or a blurred edge makes a shape wider
 _STILL: Final = 0.08  # units within which a centre counts as still
 _SIDEWAYS: Final = 0.45  # largest motion across a straight path, as a share of its length
-_DETOUR: Final = 0.25  # largest motion back, as a share of a straight path's length
+_BACK: Final = 0.25  # largest motion back, as a share of a straight path's length
 
 
 @dataclass(frozen=True)
@@ -321,9 +321,10 @@ def _direction(masks: Mask, fps: float) -> tuple[Heading | Literal["still", "oth
     if np.linalg.norm(path - path.mean(0), axis=1).max() < _STILL / 2:
         return "still", speed
     along = int(np.argmax(np.abs(total)))
-    length = abs(float(total[along]))
-    sideways, reach = float(np.ptp(path[:, 1 - along])), float(np.ptp(path[:, along]))
-    if sideways > _SIDEWAYS * length or reach - length > _DETOUR * length:
+    sign, length = np.sign(total[along]), abs(float(total[along]))
+    sideways, progress = float(np.ptp(path[:, 1 - along])), sign * path[:, along]
+    back = float((np.maximum.accumulate(progress) - progress).max())
+    if sideways > _SIDEWAYS * length or back > _BACK * length:
         return "other", speed
     names: Sequence[Heading] = ("left", "right") if along == 0 else ("up", "down")
-    return names[int(total[along] > 0)], speed
+    return names[int(sign > 0)], speed

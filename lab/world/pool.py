@@ -21,6 +21,7 @@ from lab.world.scene import SceneBatch, encode, sample_scenes
 from lab.world.vocabulary import CONTEXT, clip_tokenizer
 
 _CHUNK: Final = 1000
+_MOST: Final = 16
 _ALONE: Final = 4000  # below this many scenes, starting processes costs more than it saves
 
 
@@ -51,25 +52,25 @@ class Pool:
             seed: Seed of scenes and captions.
             captions: Captions of each scene.
             context: Tokens of a caption, start and end included; a longer caption is cut.
-            processes: Number of worker processes; by default one a core, none for a small pool.
+            processes: Number of worker processes; by default one a core, at most 16, and none for a
+                small pool.
         """
         jobs = [
             (first, min(_CHUNK, count - first), seed, captions, context)
             for first in range(0, count, _CHUNK)
         ]
         if processes is None:
-            processes = 1 if count < _ALONE else len(os.sched_getaffinity(0))
+            processes = 1 if count < _ALONE else min(_MOST, os.cpu_count() or 1)
         if processes == 1:
             return _join(_part(job) for job in jobs)
         # Spawned, not forked: the parent may have started CUDA and threads by now.
-        context_manager = ProcessPoolExecutor(
+        executor = ProcessPoolExecutor(
             min(processes, len(jobs)),
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=torch.set_num_threads,
-            initargs=(1,),
+            initializer=_use_one_core,
         )
-        with context_manager as workers:
-            return _join(workers.map(_part, jobs))
+        with executor:
+            return _join(executor.map(_part, jobs))
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -90,6 +91,11 @@ class Pool:
         scene = torch.randint(count, (batch,), device=self.tokens.device)
         which = torch.randint(captions, (batch,), device=self.tokens.device)
         return self.scenes[scene], self.tokens[scene, which].long()
+
+
+def _use_one_core() -> None:
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 _Job = tuple[int, int, int, int, int]

@@ -46,6 +46,12 @@ def test_two_objects_differ_in_shape_and_in_colour() -> None:
         assert main.colour != second.colour
 
 
+def test_blocks_stand_upright_unless_they_spin() -> None:
+    digital = [body for scene in sample_scenes(60, 1, style="digital") for body in scene.bodies]
+    assert all((body.rotation == 0) == (body.motion != "spin") for body in digital)
+    assert all(body.rotation != 0 for s in sample_scenes(20, 1, style="plain") for body in s.bodies)
+
+
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"shape='blob'.*circle, square"):
         sample_scenes(1, 0, shape="blob")
