@@ -73,6 +73,19 @@ def photographs(split: Split) -> dict[str, Tensor]:
     return {name: _read(name, *place) for name, place in names.items()}
 
 
+def motorcycle() -> tuple[Tensor, Tensor, Tensor]:
+    """The held-out stereo pair, with what is known of its depth.
+
+    Returns:
+        Left and right picture, uint8 (3, 500, 741); and the disparity of the left (500, 741), in
+        pixels: what is at x there is at x - disparity on the right; infinite where unknown.
+    """
+    pair = photographs("held_out")
+    with np.load(_find("motorcycle_disp", *_SKIMAGE, "motorcycle_disp.npz")) as stored:
+        disparity = torch.from_numpy(stored["arr_0"])
+    return pair["motorcycle_left"], pair["motorcycle_right"], disparity
+
+
 def tiles(split: Split, side: int = 288) -> Tensor:
     """Cuts the photographs into squares, whole ones shrunk and details at their own size.
 
@@ -106,17 +119,21 @@ def _squares(picture: Tensor, side: int) -> Tensor:
 
 
 def _read(name: str, package: str, *place: str) -> Tensor:
+    with Image.open(_find(name, package, *place)) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def _find(name: str, package: str, *place: str) -> Path:
     found = importlib.util.find_spec(package)  # finds the folder without importing the package
     if found is None or found.submodule_search_locations is None:
         raise FileNotFoundError(
-            f"the photograph {name} comes inside the package {package}, which is not installed; "
+            f"{name} comes inside the package {package}, which is not installed; "
             'install what the lab needs: pip install "mora-bench[lab]"'
         )
     path = Path(found.submodule_search_locations[0]).joinpath(*place)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: the installed {package} carries no such photograph; "
+            f"{path}: the installed {package} carries no {name}; "
             'install the version that the lab needs: pip install "mora-bench[lab]"'
         )
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+    return path

@@ -91,9 +91,9 @@ class Interpolation(NamedTuple):
 
     Attributes:
         frame: (B, 3, H, W) in [0, 1], the frame in between.
-        flows: Pairs of flows (to the frame before, to the frame after), from coarse to fine: at
-            1/8, 1/4 and 1/2 of the size and, averaged over the last decoder's pairs, at the full
-            size. Each is (B, 2, h, w), x then y, in pixels of its own size.
+        flows: Pairs of flows (to the frame before, to the frame after) that the three updates
+            left, at 1/8, 1/4 and 1/2 of the size. Each is (B, 2, h, w), x then y, in pixels of
+            its own size.
     """
 
     frame: Tensor
@@ -184,8 +184,7 @@ class Amt(nn.Module):
         )
         average = candidates.unflatten(1, (pairs, 3)).mean(1)
         frame = (average + self.comb_block(candidates)).clamp(0, 1)
-        finest = (flows0.unflatten(1, (pairs, 2)).mean(1), flows1.unflatten(1, (pairs, 2)).mean(1))
-        return Interpolation(frame, [(flow0, flow1) for flow0, flow1, _ in motions] + [finest])
+        return Interpolation(frame, [(flow0, flow1) for flow0, flow1, _ in motions])
 
 
 class Motion(NamedTuple):
