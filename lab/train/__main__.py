@@ -9,7 +9,8 @@ import torch
 from lab.train.loop import Settings, seed_everything
 
 MODELS = (
-    "autoencoders",
+    "image_autoencoder",
+    "temporal_autoencoder",
     "text_to_image",
     "image_to_video",
     "clip",

@@ -42,6 +42,7 @@ def save_module_fp16(module: nn.Module, folder: Path, name: str = "model.safeten
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{name}.tmp"
     save_file(tensors, str(temporary), metadata={"format": "pt"})
+    _open_to_all(temporary)
     temporary.replace(folder / name)
     return (folder / name).stat().st_size
 
@@ -64,6 +65,8 @@ def save_pretrained_fp16(model: nn.Module, folder: Path) -> int:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
     half.save_pretrained(str(temporary), safe_serialization=True)
+    for path in temporary.glob("*.safetensors"):
+        _open_to_all(path)
     if folder.exists():
         shutil.rmtree(folder)
     temporary.replace(folder)
@@ -98,6 +101,11 @@ def save_sheet(path: Path, rows: Sequence[Tensor], gap: int = 2) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (sheet.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     Image.fromarray(pixels).save(path)
+
+
+def _open_to_all(path: Path) -> None:
+    """Lets everyone read a file; safetensors lets only its owner."""
+    path.chmod(0o644)
 
 
 def _half(module: nn.Module) -> nn.Module:
