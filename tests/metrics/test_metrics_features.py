@@ -95,7 +95,7 @@ def test_a_frame_counts_the_same_to_the_last_bit_whatever_follows_it(
 ) -> None:
     long = decoded(21)
     whole = feature.compute(long, networks)
-    for count in (1, 5, 16, 17):
+    for count in (5, 17):
         short = Decoded(long.frames[:count], replace(long.facts, frames=count))
         assert feature.compute(short, networks).tobytes() == whole[:count].tobytes(), count
 
