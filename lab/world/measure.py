@@ -159,7 +159,7 @@ def _prototypes(style: StyleName) -> Floats:
     spread = look.light + look.hatch + (SEAM if look.blocks else 0.0)
     variants = [drawn * factor for factor in (1.0, 1.0 + look.light, 1.0 - spread)]
     if 0 < look.rim < 1:
-        variants.append(drawn * (1 - look.rim) + np.array(INK) * look.rim)
+        variants.append(drawn * (1 - look.rim) + INK * look.rim)
     return _lab(np.stack(variants, 1).clip(0.0, 1.0))
 
 
@@ -181,7 +181,7 @@ def _labels(frames: NDArray[np.uint8], style: StyleName) -> NDArray[np.int64]:
 
 def _give_ink(labels: NDArray[np.int64], pixels: Floats, distance: Floats) -> None:
     """Gives the pixels of an inked outline to the object that they surround, in place."""
-    ink = np.linalg.norm(pixels - _lab(np.array(INK)), axis=-1) < distance
+    ink = np.linalg.norm(pixels - _lab(np.full(3, INK)), axis=-1) < distance
     reach = 0.05 * min(labels.shape[1:])
     for frame, inked in zip(labels, ink, strict=True):
         frame[inked] = -1

@@ -70,16 +70,16 @@ STYLES: Final[dict[str, Style]] = {
     "plain": Style(light=0.10, rim=0.22, rim_width=0.03),
     "night": Style(
         body_scale=(0.68, 0.70, 0.86),
-        ground_scale=(0.26, 0.30, 0.42),
-        ground_shift=(0.0, 0.01, 0.06),
+        ground_scale=(0.36, 0.34, 0.42),
+        ground_shift=(0.0, 0.01, 0.05),
         light=0.18,
         stars=0.75,
     ),
     "sketch": Style(
         body_scale=(0.66, 0.66, 0.66),
         body_shift=(0.32, 0.32, 0.31),
-        ground_scale=(0.34, 0.34, 0.34),
-        ground_shift=(0.60, 0.58, 0.52),
+        ground_scale=(0.42, 0.42, 0.42),
+        ground_shift=(0.53, 0.51, 0.45),
         rim=1.0,
         rim_width=0.035,
         hatch=0.07,
@@ -89,8 +89,8 @@ STYLES: Final[dict[str, Style]] = {
 }
 """By name; the order is that of the labels."""
 
-INK: Final[Colour] = (0.13, 0.12, 0.14)
-"""Colour of edges."""
+INK: Final = 0.13
+"""Grey of inked edges."""
 
 SEAM: Final = 0.14
 """How much darker the seams between an object's blocks are, as a share of brightness."""

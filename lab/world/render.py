@@ -41,7 +41,7 @@ def render(scenes: SceneBatch, times: Tensor, height: int, width: int) -> Tensor
     picture = _ground(scenes, x, y, pixel)[:, None]
     for index in (1, 0):  # the main object last: it is on top
         picture = _draw(picture, scenes, index, _pose(scenes, index, times), x, y, pixel)
-    return picture.clamp(0.0, 1.0)
+    return picture.clamp_(0.0, 1.0)
 
 
 @torch.no_grad()
@@ -66,7 +66,7 @@ def flow(
     for index in (1, 0):
         before, after = (_pose(scenes, index, time[:, None]) for time in (times_from, times_to))
         dx, dy = x - before.x, y - before.y
-        inside = _coverage(*_local(scenes, dx, dy, pixel), scenes, index, before)[0] > 0.5
+        inside = _depth(*_local(scenes, dx, dy, pixel), scenes, index, before) > 0.5
         turn = after.rotation - before.rotation
         zoom = after.radius / before.radius
         cos, sin = zoom * turn.cos(), zoom * turn.sin()
@@ -133,27 +133,31 @@ def _local(
     return _snap(dx, blocks, pixel), _snap(dy, blocks, pixel), edge
 
 
-def _coverage(
+def _depth(
     dx: Tensor, dy: Tensor, edge: Tensor, scenes: SceneBatch, index: int, pose: _Pose
-) -> tuple[Tensor, Tensor]:
-    """Share of each pixel that an object covers, and the signed distance from its edge in units.
+) -> Tensor:
+    """How deep each pixel lies in an object, in widths of its edge: (B, T, H, W).
 
-    Both (B, T, H, W); see `lab.world.shapes` for the fold and the two forms. Half of the inked rim
-    lies outside the shape's own edge.
+    It is 0 where the soft edge begins and 1 where it ends, so that clamped to [0, 1] it is the
+    share of the pixel that the object covers. Half of an inked rim lies outside the shape's own
+    outline. See `lab.world.shapes` for the fold and the two forms.
     """
     distance = torch.hypot(dx, dy)
     wedge = (2 * math.pi) / scenes.fold[:, index, None, None, None]
-    angle = torch.atan2(dx, -dy) - pose.rotation
-    angle = angle - wedge * (angle / wedge).round()
-    x, y = distance * angle.cos(), distance * angle.sin().abs()
-    forms = scenes.forms[:, index, :, :, None, None, None]
+    angle = torch.atan2(dx, -dy) - (pose.rotation - wedge / 2)
+    angle = torch.remainder(angle, wedge) - wedge / 2
+    x, y = distance * angle.cos(), distance * angle.sin().abs_()
+    # All that is the same for a whole picture is worked out before it meets the pixels.
+    scale = -scenes.present[:, index, None, None, None] / edge
+    forms = scenes.forms[:, index, :, :, None, None, None] * scale[:, None, None]
+    rim = 0.5 * scenes.rim[:, 1, None, None, None]
 
     def form(which: int) -> Tensor:
         a, b, c, d = forms[:, which].unbind(1)
-        return a * x + b * y + c * distance + d * pose.radius
+        solid = d * pose.radius - scale * rim
+        return solid.addcmul(a, x).addcmul_(b, y).addcmul_(c, distance)
 
-    outside = torch.maximum(form(0), form(1)) - 0.5 * scenes.rim[:, 1, None, None, None]
-    return (0.5 - outside / edge).clamp(0.0, 1.0), outside
+    return torch.minimum(form(0), form(1)).add_(0.5 * scenes.present[:, index, None, None, None])
 
 
 def _draw(
@@ -168,23 +172,21 @@ def _draw(
     """Draws one object over a picture (B, T or 1, 3, H, W)."""
     across, down = x - pose.x, y - pose.y
     dx, dy, edge = _local(scenes, across, down, pixel)
-    cover, outside = _coverage(dx, dy, edge, scenes, index, pose)
-    share, rim_width = scenes.rim.T[:, :, None, None, None]
-    ink = share * (0.5 + (outside + rim_width) / edge).clamp(0.0, 1.0)
-    slope, hatch, blocks = (
-        value[:, None, None, None] for value in (scenes.light, scenes.hatch, scenes.blocks)
-    )
-    light = 1 - (slope / math.sqrt(2)) * (dx + dy) / pose.radius
-    light = light + hatch * ((2 * math.pi / _STROKE) * (0.8 * dx + 0.6 * dy)).sin()
-    seam = torch.maximum(_seams(across, pixel), _seams(down, pixel))
-    light = torch.where(blocks, light - SEAM * seam, light)
+    depth = _depth(dx, dy, edge, scenes, index, pose)
+    share, rim = scenes.rim.T[:, :, None, None, None]
+    ink = (1 + rim / edge - depth).clamp_(0.0, 1.0).mul_(share)
+    slope = scenes.light[:, None, None, None] / (math.sqrt(2) * pose.radius)
+    light = (1 - slope * dx) - slope * dy
+    stroke = 2 * math.pi / _STROKE
+    strokes = (0.8 * stroke * dx + 0.6 * stroke * dy).sin_()
+    light = light.addcmul_(strokes, scenes.hatch[:, None, None, None])
+    seams = (SEAM * scenes.blocks)[:, None, None, None]
+    light = light.sub_(torch.maximum(seams * _seams(across, pixel), seams * _seams(down, pixel)))
+    light = light.addcmul_(light, ink, value=-1)
     scale, shift = scenes.body_map[:, :, None, :, None, None].unbind(1)
     colour = scenes.rgb[:, index, None, :, None, None] * scale + shift
-    colour = colour * (light * (1 - ink))[:, :, None]
-    inks = [INK[channel] * ink for channel in range(3)]
-    colour = colour + torch.stack(inks, 2)
-    cover = cover * scenes.present[:, index, None, None, None]
-    return torch.lerp(picture, colour, cover[:, :, None])
+    colour = (INK * ink)[:, :, None].addcmul(colour, light[:, :, None])
+    return torch.lerp(picture, colour, depth.clamp_(0.0, 1.0)[:, :, None])
 
 
 def _seams(value: Tensor, pixel: float) -> Tensor:
@@ -212,24 +214,29 @@ def _ground(scenes: SceneBatch, x: Tensor, y: Tensor, pixel: float) -> Tensor:
 
 def _texture(scenes: SceneBatch, x: Tensor, y: Tensor, edge: Tensor, lattice: Tensor) -> Tensor:
     """Share of the ground's second colour (B, H, W), in [0, 1]."""
-    cos, sin = scenes.ground_angle.cos()[:, None, None], scenes.ground_angle.sin()[:, None, None]
-    along, across = cos * x + sin * y, cos * y - sin * x
-    period = scenes.ground_period[:, None, None]
-    u = along / period + scenes.ground_phase[:, 0, None, None]
-    v = across / period + scenes.ground_phase[:, 1, None, None]
+    period, cos, sin, phase_u, phase_v = (
+        value[:, None, None]
+        for value in (
+            scenes.ground_period,
+            scenes.ground_angle.cos(),
+            scenes.ground_angle.sin(),
+            *scenes.ground_phase.unbind(1),
+        )
+    )
+    u = (cos / period * x + phase_u) + sin / period * y
+    v = (cos / period * y + phase_v) - sin / period * x
     soft = edge / period
     # Distance from the nearest crest, in periods: 0 to 1/2.
-    crest_u, crest_v = (u - u.round()).abs(), (v - v.round()).abs()
+    crest_u, crest_v = (u - u.round()).abs_(), (v - v.round()).abs_()
 
     def step(value: Tensor) -> Tensor:
-        return (0.5 + value / soft).clamp(0.0, 1.0)
+        return (value / soft).add_(0.5).clamp_(0.0, 1.0)
 
     stripe_u, stripe_v = step(0.25 - crest_u), step(0.25 - crest_v)
-    gradient = (0.5 + 0.45 * along).clamp(0.0, 1.0)
+    gradient = ((0.5 + 0.45 * cos * x) + 0.45 * sin * y).clamp_(0.0, 1.0)
     dots = step(0.28 - torch.hypot(crest_u, crest_v))
-    checks = stripe_u + stripe_v - 2 * stripe_u * stripe_v
-    fine, coarse = _sample(lattice, x, y), _sample(lattice, 0.3 * x, 0.3 * y)
-    grain = 0.6 * fine + 0.4 * coarse
+    checks = stripe_v.lerp(1 - stripe_v, stripe_u)
+    grain = _sample(lattice, x, y).lerp_(_sample(lattice, 0.3 * x, 0.3 * y), 0.4)
     mix = torch.zeros_like(gradient)
     for kind, value in {
         "gradient": gradient,
