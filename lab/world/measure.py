@@ -199,9 +199,7 @@ def _background(pixels: Floats) -> tuple[Floats, float]:
     """
     frames, height, width, _ = pixels.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = [
-        x**i * y**j for degree in range(4) for i in range(degree, -1, -1) for j in [degree - i]
-    ]
+    terms = [x ** (degree - j) * y**j for degree in range(4) for j in range(degree + 1)]
     basis = np.stack(terms, -1)
     step = max(1, round(math.sqrt(frames * height * width / 12_000)))
     seen = pixels[:, ::step, ::step].reshape(-1, 3)

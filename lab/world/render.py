@@ -207,7 +207,9 @@ def _ground(scenes: SceneBatch, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     picture = torch.lerp(first, second, mix[:, None])
     scale, shift = scenes.ground_map[:, :, :, None, None].unbind(1)
     picture = picture * scale + shift
-    speck = torch.where(blocks, _sample(lattice, sx, sy, "nearest"), _sample(lattice, sx, sy))
+    inside = 1 / _LATTICE  # a block's centre lies between four values: step into one of them
+    chunk = _sample(lattice, sx + inside, sy + inside, "nearest")
+    speck = torch.where(blocks, chunk, _sample(lattice, sx, sy))
     shade = 1 + scenes.grain[:, None, None] * (speck - 0.5)
     return picture * shade[:, None] + _stars(scenes, lattice, x, y, pixel)[:, None]
 
