@@ -33,7 +33,7 @@ class MotionMixture:
 
     def __init__(self, textured: TexturedMotion, seed: int) -> None:
         self.textured = textured
-        self.pool = Pool.build(SCENES, seed, captions=1).to(textured.volume.device)
+        self.pool = Pool.build(SCENES, seed, captions=1, processes=1).to(textured.volume.device)
 
     def draw(self, batch: int, height: int, width: int) -> MotionBatch:
         """Draws `batch` samples, a quarter of them of the world, which come last."""

@@ -51,7 +51,7 @@ def train(settings: Settings) -> None:
     """
     device, batch = settings.device, settings.batch or BATCH
     photographs = tiles("training").to(device)
-    pool = Pool.build(SCENES, settings.seed, captions=1).to(device)
+    pool = Pool.build(SCENES, settings.seed, captions=1, processes=1).to(device)
     model = build(MINI.settings)
     head = cast("nn.Linear", model.get_submodule("head"))
     nn.init.constant_(head.bias, 0.5)  # it learns in units of `MOST`

@@ -8,7 +8,7 @@ from goldens import golden
 from PIL import Image
 from torch.nn import functional as F
 
-from lab.data import damage, pictures
+from lab.data import damage
 
 
 @pytest.fixture(scope="module")
@@ -78,31 +78,3 @@ def test_noise_has_the_stated_deviation() -> None:
     grey = torch.full((2, 3, 64, 64), 0.5)
     noise = damage.noisy(grey, torch.tensor([0.02, 0.08])) - grey
     torch.testing.assert_close(noise.std((1, 2, 3)), torch.tensor([0.02, 0.08]), rtol=0.05, atol=0)
-
-
-def test_photographs_come_from_the_installed_packages() -> None:
-    training, held_out = pictures.photographs("training"), pictures.photographs("held_out")
-    assert not set(training) & set(held_out)
-    for photograph in (*training.values(), *held_out.values()):
-        assert photograph.dtype == torch.uint8
-        assert min(photograph.shape[-2:]) >= 288
-    tiles = pictures.tiles("held_out")
-    assert tiles.shape[1:] == (3, 288, 288)
-    assert torch.equal(tiles[0], centre_square(held_out["chelsea"]))
-
-
-def centre_square(photograph: torch.Tensor) -> torch.Tensor:
-    """The centre square of 288 pixels."""
-    height, width = photograph.shape[-2:]
-    top, left = (height - 288) // 2, (width - 288) // 2
-    return photograph[:, top : top + 288, left : left + 288]
-
-
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pictures.HELD_OUT, "chelsea", ("no_such_package", "chelsea.png"))
-    pictures.photographs.cache_clear()
-    try:
-        with pytest.raises(FileNotFoundError, match=r"mora-bench\[lab\]"):
-            pictures.photographs("held_out")
-    finally:
-        pictures.photographs.cache_clear()
