@@ -32,7 +32,7 @@ _MUXER = {"movflags": "+faststart", "use_editlist": "0"}
 """The index is at the front, so that a browser can start before it has the whole file, and the
 file starts at time zero without an edit list, which not every reader respects."""
 
-_SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND
+_SCALING = Interpolation.AREA
 """A colour sample is the mean of its four pixels, which is best for readers that repeat it."""
 
 

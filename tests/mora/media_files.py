@@ -149,11 +149,10 @@ def cut_copy(path: Path, source: Path, start: int) -> Path:
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         old: Any = reader.streams.video[0]
         new: Any = writer.add_stream_from_template(old)
-        step = int(1 / (old.average_rate * old.time_base))
-        for packet in reader.demux(old):
-            if packet.dts is None:
-                continue
-            packet.pts, packet.dts = packet.pts - start * step, packet.dts - start * step
+        packets = [packet for packet in reader.demux(old) if packet.size]
+        zero = sorted(packet.pts for packet in packets)[start]
+        for packet in packets:
+            packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
             packet.stream = new
             writer.mux(packet)
     return path

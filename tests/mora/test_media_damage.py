@@ -93,6 +93,28 @@ def test_a_cut_names_promised_and_present_frames(kind: str, tmp_path: Path) -> N
     assert (caught.value.promised, caught.value.got) == (12, 7)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if "sound" not in kind])
+def test_padding_behind_the_end_is_no_damage(kind: str, tmp_path: Path) -> None:
+    path = MAKERS[kind](tmp_path)
+    frames = read_video(path).frames
+    path.write_bytes(path.read_bytes() + bytes(100))
+    assert np.array_equal(read_video(path).frames, frames)
+
+
+def test_sizes_of_64_bit_are_understood(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", scene())
+    data = path.read_bytes()
+    place = data.index(b"mdat") - 4
+    size = int.from_bytes(data[place : place + 4])
+    assert data[place - 8 : place] == b"\x00\x00\x00\x08free"  # kept by writers for this use
+    wide = (1).to_bytes(4) + b"mdat" + (size + 8).to_bytes(8)
+    path.write_bytes(data[: place - 8] + wide + data[place + 8 :])
+    assert len(read_video(path).frames) == 12
+    path.write_bytes(path.read_bytes()[: place + 200])
+    with pytest.raises(TruncatedVideoError, match=f"mdat runs to byte {place + size}"):
+        read_video(path)
+
+
 def test_index_that_was_never_written(tmp_path: Path) -> None:
     """A writer that was killed leaves data of open length and no index."""
     path = encode(tmp_path / "a.mp4", scene())
@@ -150,13 +172,17 @@ def test_no_frames(tmp_path: Path) -> None:
         assert caught.value.kind is FailureKind.NO_FRAMES
 
 
-def test_damage_in_the_middle_is_noticed(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.mp4", scene(24), options={"crf": "10", "bf": "0"})
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg", "png"])
+def test_damage_in_the_middle_is_noticed(codec: str, tmp_path: Path) -> None:
+    pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+    options = {"crf": "10", "bf": "0"} if codec == "libx264" else {"b": "4M"}
+    path = encode(tmp_path / "a.mov", scene(24), codec=codec, pix_fmt=pix_fmt, options=options)
     with av.open(str(path)) as container:
         packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
     place, size = packets[12]
     data = bytearray(path.read_bytes())
-    data[place + 6 : place + size] = b"\x55" * (size - 6)
+    keep = size // 2
+    data[place + keep : place + size] = b"\x55" * (size - keep)
     path.write_bytes(data)
     assert len(read_video(path, max_frames=12).frames) == 12
     with pytest.raises(CorruptVideoError, match="frame 12"):

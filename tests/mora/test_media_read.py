@@ -246,6 +246,14 @@ def test_frames_that_an_edit_list_hides_are_not_promised(
     assert clip.fps == 8
 
 
+def test_hidden_frames_do_not_count_for_the_rate(tmp_path: Path) -> None:
+    times = [0, 1000, 2000, 3000, *range(4000, 4800, 100)]  # slow, then fast
+    source = encode(tmp_path / "source.mp4", scene(), times=times, options={"bf": "0"})
+    path = cut_copy(tmp_path / "cut.mp4", source, 4)
+    assert len(read_video(path).frames) == 8
+    assert read_video(path).fps == pytest.approx(10, rel=0.05)
+
+
 def test_frames_before_a_cut_start_are_no_damage(tmp_path: Path) -> None:
     """Open groups of pictures: after a cut the first B-frames lack what they refer to."""
     options = {"bf": "2", "g": "6", "x264-params": "open-gop=1:scenecut=0:b-adapt=0"}
@@ -287,6 +295,30 @@ def test_valid_files_are_never_refused(
     path = encode(tmp_path / "a.mp4", scene(24, 64), options=options, muxer=muxer)
     assert len(read_video(path).frames) == probe(path).frames == 24
     assert read_video(path).fps == 8
+
+
+def test_packets_that_are_never_shown_are_no_frames(tmp_path: Path) -> None:
+    """VP8 stores references that only later frames look at as packets of their own."""
+    options = {"b": "1M", "deadline": "realtime"}
+    source = encode(tmp_path / "source.webm", scene(), codec="libvpx", options=options)
+    path = tmp_path / "a.webm"
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(video=0):
+            if not packet.size:
+                continue
+            packet.stream = stream
+            if not packet.is_keyframe:
+                data = bytearray(bytes(packet))
+                data[0] &= ~0x10  # not shown
+                hidden = av.Packet(bytes(data))
+                hidden.stream, hidden.time_base = stream, packet.time_base
+                hidden.pts = hidden.dts = packet.pts - 1
+                writer.mux(hidden)
+            writer.mux(packet)
+    clip = read_video(path)
+    assert len(clip.frames) == probe(path).frames == 12
+    assert clip.fps == 8
 
 
 def test_decoder_names_what_pixels_depend_on() -> None:
