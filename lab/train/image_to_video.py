@@ -45,17 +45,18 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from lab.exam.pixels import psnr
+from lab.train.autoencoders import FACTOR, HELD_OUT, LATENT_CHANNELS, SIDE, find_autoencoder
+from lab.train.export import save_json, save_pretrained_fp16, save_sheet
 from lab.train.loop import Settings, Training, autocast
 from lab.world.measure import Reading, measure
 from lab.world.render import render
 from lab.world.scene import CLIP_SECONDS, HEADINGS, Scene, SceneBatch, encode, sample_scenes
-from mora.checkpoints import mini_weights
-from mora.media import write_image, write_video
+from mora.media import write_video
 
 FOLDER: Final = "image_to_video"
 """Folder of the pipeline below the weights; its autoencoder is trained into `vae` there."""
 
-SIDE: Final = 128
 FRAMES: Final = 14
 FPS: Final = (5, 10)
 """Slowest and fastest rate that clips are trained at, in frames a second."""
@@ -71,8 +72,6 @@ NOISE: Final = (0.7, 1.6)
 """Mean and standard deviation of ln σ, as in SVD's training."""
 FRAME_NOISE: Final = (-3.0, 0.5)
 """Mean and standard deviation of the logarithm of the noise on the first frame, as in SVD's."""
-HELD_OUT: Final = 900_000
-"""Added to the seed for clips that training never sees."""
 
 BUCKETS: Final = (0, 48, 96, 127, 158, 200)
 """Motion buckets that held-out figures are taken at."""
@@ -82,9 +81,9 @@ IDS_EMBEDDING: Final = 32
 CLIP_SIDE: Final = 224
 
 UNET: Final[dict[str, Any]] = {
-    "sample_size": SIDE // 8,
-    "in_channels": 8,
-    "out_channels": 4,
+    "sample_size": SIDE // FACTOR,
+    "in_channels": 2 * LATENT_CHANNELS,
+    "out_channels": LATENT_CHANNELS,
     # Attention at 8 × 8 only: it carries an object to where it goes, and what the 16 × 16 levels
     # add is local. GroupNorm's 32 groups are the library's, so 64 is the least useful width.
     "down_block_types": ("DownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
@@ -132,10 +131,10 @@ CALL: Final[dict[str, Any]] = {
     "num_frames": FRAMES,
     "num_inference_steps": 10,
     "min_guidance_scale": 1.0,
-    "max_guidance_scale": 2.0,
+    "max_guidance_scale": 1.0,
     "noise_aug_strength": 0.02,
 }
-"""Arguments of the pipeline's call that suit the miniature."""
+"""Arguments of the pipeline's call that suit the miniature, as in `mora/conf/agents/mini.yaml`."""
 
 
 def motion_speed(scenes: SceneBatch) -> Tensor:
@@ -154,8 +153,9 @@ def motion_speed(scenes: SceneBatch) -> Tensor:
     travel = scenes.velocity.norm(dim=-1) * scenes.until.clamp(max=CLIP_SECONDS) / CLIP_SECONDS
     orbit = (scenes.orbit[..., 0] * scenes.orbit[..., 1]).abs()
     bounce = scenes.bounce.prod(-1) * (2 / math.pi)  # the mean of |d/dt |sin t||
-    turn = (scenes.spin.abs() + scenes.growth.abs()) * scenes.radius * (2 / 3)
-    speed: Tensor = (travel + orbit + bounce + turn) * scenes.present
+    grown = scenes.radius * (scenes.growth * CLIP_SECONDS).expm1().abs() / CLIP_SECONDS
+    surface = (scenes.radius * scenes.spin.abs() + grown) * (2 / 3)
+    speed: Tensor = (travel + orbit + bounce + surface) * scenes.present
     return speed.amax(1) / 2  # a width is two units
 
 
@@ -169,14 +169,17 @@ def motion_bucket(speed: Tensor) -> Tensor:
 
     The root spreads the slow motions, which lie close together. In the world's words:
 
-    | bucket | motion |
-    |---|---|
-    | 0 | nothing moves |
-    | 30–65 | grows or shrinks; slowly to quickly |
-    | 65–105 | stops half-way; slow travel is 90–100, a slow spin about 80 |
-    | 120–135 | travel at normal speed (SVD's default bucket is 127) or a normal spin, slow orbit |
-    | 150–165 | fast travel |
-    | above 165 | bounces, orbits and fast spins |
+    | | slow | normal | fast |
+    |---|---|---|---|
+    | nothing moves | 0 | | |
+    | grows or shrinks | 32 | 45 | 55 |
+    | travels, then stops | 68 | 92 | 113 |
+    | travels | 96 | 129 | 158 |
+    | spins | 63–99 | 99–154 | 139–210 |
+    | orbits | 110–144 | 163–205 | 216–255 |
+    | bounces | 150–183 | 203–245 | 255 |
+
+    SVD's default bucket, 127, is thus travel at normal speed.
 
     Args:
         speed: Widths a second, as `motion_speed` gives, any shape.
@@ -185,38 +188,6 @@ def motion_bucket(speed: Tensor) -> Tensor:
         Bucket in [0, 255], a whole number as float32, of the same shape.
     """
     return (255 * (speed / FASTEST).sqrt()).round().clamp(max=255)
-
-
-def find_autoencoder(out: Path, patience: float) -> Path:
-    """Finds the temporal autoencoder, which `lab.train.temporal_autoencoder` trains.
-
-    The one below `out` is preferred to the one that is shipped. Where there is neither, its
-    training may still be under way.
-
-    Args:
-        out: Folder that the trainings write to.
-        patience: Seconds to wait for it.
-
-    Returns:
-        Folder with `config.json` and the weights.
-
-    Raises:
-        FileNotFoundError: It did not come in time.
-    """
-    places = [root / FOLDER / "vae" for root in (out / "weights", mini_weights())]
-    end = time.monotonic() + patience
-    while True:
-        for place in places:
-            if (place / "config.json").is_file() and list(place.glob("*.safetensors")):
-                return place
-        if time.monotonic() > end:
-            raise FileNotFoundError(
-                f"no temporal autoencoder in {places[0]} or {places[1]} after {patience:.0f} s. "
-                "The image-to-video model is trained on its latents: run "
-                f"`python -m lab.train temporal_autoencoder --out {out}` first, or both by "
-                "`python -m lab.train.together`."
-            )
-        time.sleep(1.0)
 
 
 def encode_pictures(vae: AutoencoderKLTemporalDecoder, pictures: Tensor) -> Tensor:
@@ -435,22 +406,25 @@ def assemble(
         unet: The trained network.
         image_encoder: The trained CLIP tower.
         vae_folder: The autoencoder.
-        folder: Where to; what it held is replaced.
+        folder: Where to.
+
+    Raises:
+        ValueError: A tensor holds what half precision cannot: the training has diverged.
     """
     pipeline = StableVideoDiffusionPipeline(
         vae=AutoencoderKLTemporalDecoder.from_pretrained(vae_folder),
-        image_encoder=image_encoder.half(),
-        unet=unet.half(),
+        image_encoder=image_encoder,
+        unet=unet,
         scheduler=EulerDiscreteScheduler(**SCHEDULER),
         feature_extractor=CLIPImageProcessor(),
     )
-    staged = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(staged, ignore_errors=True)
-    pipeline.save_pretrained(staged, safe_serialization=True)
-    shutil.rmtree(staged / "vae")
-    shutil.copytree(vae_folder, staged / "vae")
-    shutil.rmtree(folder, ignore_errors=True)
-    staged.rename(folder)
+    if vae_folder != folder / "vae":
+        shutil.copytree(vae_folder, folder / "vae", dirs_exist_ok=True)
+    save_pretrained_fp16(unet, folder / "unet")
+    save_pretrained_fp16(image_encoder, folder / "image_encoder")
+    pipeline.scheduler.save_pretrained(folder / "scheduler")
+    pipeline.feature_extractor.save_pretrained(folder / "feature_extractor")
+    pipeline.save_config(folder)
 
 
 def animate(
@@ -460,6 +434,7 @@ def animate(
     *,
     fps: int = 7,
     seed: int = 0,
+    guidance: float = 1.0,
     at_once: int = 16,
 ) -> NDArray[np.uint8]:
     """Sets pictures in motion by the unchanged pipeline.
@@ -470,6 +445,7 @@ def animate(
         bucket: Motion bucket, 0 to 255.
         fps: Frames a second.
         seed: Seed of the noise of the first clip; each further clip adds one.
+        guidance: Guidance of the last frame; it rises from 1 at the first.
         at_once: Clips in a batch.
 
     Returns:
@@ -485,14 +461,18 @@ def animate(
             fps=fps,
             generator=generators,
             output_type="np",
-            **CALL,
+            **(CALL | {"max_guidance_scale": guidance}),
         ).frames
         clips.append((frames * 255).round().astype(np.uint8))
     return np.concatenate(clips)
 
 
 def held_out_figures(
-    pipeline: StableVideoDiffusionPipeline, count: int, seed: int, fps: int = 7
+    pipeline: StableVideoDiffusionPipeline,
+    count: int,
+    seed: int,
+    guidance: float = 1.0,
+    fps: int = 7,
 ) -> dict[str, Any]:
     """Animates first frames of held-out scenes with one object and reads the clips' pixels.
 
@@ -500,10 +480,16 @@ def held_out_figures(
         pipeline: The pipeline.
         count: First frames for each motion bucket.
         seed: Seed of the scenes; none that training draws from.
+        guidance: As in `animate`.
         fps: Frames a second.
 
     Returns:
-        What each figure is, is said beside it.
+        `clips` and, of these, those whose object is read as moving `straight`; of the straight
+        ones the shares `colour_kept` and `shape_kept` that have one colour or shape in frames 0
+        and 13; `first_frame_psnr` in dB against the given picture; `last_frame_sharpness`, the
+        mean gradient of frame 13 relative to the given picture's; and `motion_by_bucket`, the
+        shares of directions and the mean net speed of the object's centre in widths a second.
+        That speed cannot see spins and growth, which the asked speed counts.
     """
     scenes = sample_scenes(count, seed, objects=1)
     pictures = first_frames(scenes)
@@ -512,7 +498,7 @@ def held_out_figures(
     fidelity: list[float] = []
     sharpness: list[float] = []
     for bucket in BUCKETS:
-        clips = animate(pipeline, pictures, bucket, fps=fps, seed=seed)
+        clips = animate(pipeline, pictures, bucket, fps=fps, seed=seed, guidance=guidance)
         readings = [
             measure(clip, scene.style, fps=fps) for clip, scene in zip(clips, scenes, strict=True)
         ]
@@ -527,16 +513,6 @@ def held_out_figures(
             for clip, picture in zip(clips, pictures, strict=True)
         ]
     return {
-        "about": {
-            "clips": f"{count} held-out first frames with one object, for each motion bucket",
-            "straight": "of these clips, those whose object is read as moving straight",
-            "colour_kept": "share of straight clips whose object has one colour in frames 0 and 13",
-            "shape_kept": "likewise its shape",
-            "first_frame_psnr": "frame 0 against the given picture, mean in dB",
-            "last_frame_sharpness": "mean gradient of frame 13, relative to the given picture's",
-            "speed": "mean of the centre's net speed in widths a second, still objects included; "
-            "it cannot see spins and growth, which the asked speed counts",
-        },
         "clips": count * len(BUCKETS),
         "straight": len(kept),
         "colour_kept": _mean([colour for colour, _ in kept]),
@@ -552,12 +528,6 @@ def first_frames(scenes: Sequence[Scene]) -> NDArray[np.uint8]:
     pictures = render(encode(scenes), torch.zeros(len(scenes), 1), SIDE, SIDE)[:, 0]
     levels: NDArray[np.uint8] = (pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()
     return levels
-
-
-def psnr(picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB; 100 at most, for equal ones."""
-    error = float(np.mean((picture.astype(np.float64) - truth) ** 2))
-    return 100.0 if error == 0 else min(100.0, 10 * math.log10(255**2 / error))
 
 
 def gradient(picture: NDArray[np.uint8]) -> float:
@@ -584,9 +554,9 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def write_sheet(clips: NDArray[np.uint8], folder: Path, fps: int = 7) -> None:
     """Writes clips (N, T, H, W, 3) as a picture, a row a clip, and as one video in a grid."""
+    rows = torch.from_numpy(clips).permute(0, 1, 4, 2, 3) / 255
+    save_sheet(folder / "image_to_video.png", list(rows))
     count, frames, height, width, _ = clips.shape
-    rows = clips.transpose(0, 2, 1, 3, 4).reshape(count * height, frames * width, 3)
-    write_image(folder / "image_to_video.png", rows)
     across = math.isqrt(count)
     grid = clips[: across * across].reshape(across, across, frames, height, width, 3)
     grid = grid.transpose(2, 0, 3, 1, 4, 5).reshape(frames, across * height, across * width, 3)
@@ -604,7 +574,10 @@ def train(settings: Settings) -> None:
     """
     started = time.monotonic()
     device, gpu = settings.device, settings.device.type == "cuda"
-    vae_folder = find_autoencoder(settings.out, patience=settings.seconds if gpu else 0.0)
+    torch.backends.cudnn.benchmark = True  # every shape is fixed and seen before the capture
+    vae_folder = find_autoencoder(
+        settings.out, FOLDER, "temporal_autoencoder", patience=settings.seconds if gpu else 0.0
+    )
     vae = AutoencoderKLTemporalDecoder.from_pretrained(vae_folder)
     vae = vae.to(device, torch.float32).eval().requires_grad_(requires_grad=False)
     batch = settings.batch or BATCH
@@ -614,7 +587,7 @@ def train(settings: Settings) -> None:
     unet = UNetSpatioTemporalConditionModel(**UNET).to(device)
     image_encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**IMAGE_ENCODER)).to(device)
     preparation = time.monotonic() - started
-    print(f"image_to_video: {count} clips encoded, {preparation:.0f} s", flush=True)
+    print(f"image_to_video: {vae_folder}, {count} clips encoded, {preparation:.0f} s", flush=True)
     training = Training(
         "image_to_video",
         {"unet": unet, "image_encoder": image_encoder},
@@ -625,16 +598,18 @@ def train(settings: Settings) -> None:
     training.run()
     training.averaged()
     folder = settings.out / "weights" / FOLDER
-    assemble(unet.cpu(), image_encoder.cpu(), vae_folder, folder)
+    assemble(unet, image_encoder, vae_folder, folder)
     # Read back: what is measured is what is shipped, rounded to half precision.
     pipeline = StableVideoDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline = pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    shown, measured = (16, 48) if gpu else (1, 1)  # on a CPU training is a trial of the code
+    shown, measured = (16, 32) if gpu else (1, 1)  # on a CPU training is a trial of the code
     held_out = settings.seed + HELD_OUT
     pictures = first_frames(sample_scenes(shown, held_out + 1))
     write_sheet(animate(pipeline, pictures, bucket=127, seed=held_out), settings.out)
-    figures = held_out_figures(pipeline, measured, held_out)
-    text = json.dumps(figures, indent=2) + "\n"
-    (settings.out / "image_to_video.json").write_text(text)
+    figures = {
+        f"guidance {guidance:g}": held_out_figures(pipeline, measured, held_out, guidance)
+        for guidance in ((1.0, 2.0) if gpu else (1.0,))
+    }
+    save_json(settings.out / "image_to_video.json", figures)
     print(f"image_to_video: {json.dumps(figures)}", flush=True)
