@@ -25,7 +25,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> dict[int, nn.Module]:
     return models
 
 
-@pytest.mark.parametrize("case", ["192x256_longer", "320x576_longer", "600x700_shorter"])
+@pytest.mark.parametrize("case", ["320x576_longer", "600x700_shorter"])
 def test_scores_equal_the_reference(case: str, official: dict[int, nn.Module]) -> None:
     resize = GOLDEN.cases[case]["params"]["preprocess_mode"]
     scores = musiq.scores(official[SEED[case]], GOLDEN.frames(case), resize)
