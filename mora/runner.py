@@ -60,7 +60,6 @@ class Progress:
         done: Items that are stored, failed ones included.
         total: Items of the stage.
         failed: Items that failed.
-        reused: Items that were there when the stage began.
     """
 
     generator: str
@@ -68,7 +67,6 @@ class Progress:
     done: int
     total: int
     failed: int
-    reused: int
 
 
 @dataclass
@@ -154,11 +152,10 @@ class Runner:
                 artifacts[job.key] = stored
                 for request_id in job.requests:
                     self.journal.link(request_id, job.key)
-        reused = len(artifacts)
 
         def report() -> None:
             failed = sum(artifact.failure is not None for artifact in artifacts.values())
-            self.report(Progress(generator, stage.name, len(artifacts), len(jobs), failed, reused))
+            self.report(Progress(generator, stage.name, len(artifacts), len(jobs), failed))
 
         def record(job: Job, artifact: Artifact) -> None:
             for request_id in job.requests:

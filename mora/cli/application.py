@@ -109,6 +109,8 @@ def told(error: Exception) -> str | None:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return _no_such_choice(group, choice) if group else f"{choice}: no such setting."
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return f"{error.override}: expected name=value."
         return (
             f"{error.override}: this cannot be read as name=value. Put a value with special signs "
             "in quotes, once for the shell and once more within: \"name='value'\"."

@@ -8,8 +8,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from mora.errors import SettingError
-
 CONF: Final = Path(__file__).resolve().parents[1] / "conf"
 
 LISTS: Final = frozenset({"model", "metrics"})
@@ -27,16 +25,11 @@ def prepare(arguments: Sequence[str], *, lists_of_texts: Collection[str] = ()) -
         arguments: What was typed: flags and `name=value`.
         lists_of_texts: The verb's own settings that take several paths, such as `run`; elsewhere
             `run` takes one.
-
-    Raises:
-        SettingError: An argument is neither a flag nor `name=value`.
     """
     several = "--multirun" in arguments or "-m" in arguments
     prepared: list[str] = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if not equals and argument[:1] not in ("-", "~"):
-            raise SettingError(f"{argument}: expected name=value.")
         if argument.startswith("-") or not equals or _is_written_out(value):
             prepared.append(argument)
         elif name == "prompts" and not _is_choice("prompts", value):

@@ -132,6 +132,5 @@ def _show(meter: Meter, progress: Progress) -> None:
         f"{progress.generator}, {progress.stage}",
         progress.done,
         progress.total,
-        failed=progress.failed,
-        reused=progress.reused,
+        failed=f"{progress.failed} failed" if progress.failed else "",
     )

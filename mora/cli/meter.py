@@ -46,19 +46,19 @@ class Meter:
         if self._bars is not None:
             self._bars.stop()
 
-    def update(self, name: str, done: int, total: int, *, failed: int = 0, reused: int = 0) -> None:
+    def update(self, name: str, done: int, total: int, *, failed: str = "") -> None:
         """Shows how far a piece of work is.
 
         Args:
             name: Which one.
-            done: Items that are done, failed and reused ones included.
+            done: Items that are done. What is done at the first call is taken to be there from
+                before, and says nothing of the speed.
             total: Items in all.
-            failed: Items that failed.
-            reused: Items that were there before, which say nothing of the speed.
+            failed: What failed, in words such as `2 failed`.
         """
         work = self._works.get(name)
         if work is None:
-            work = self._works[name] = _Work(reused)
+            work = self._works[name] = _Work(done)
             if self._bars is not None:
                 work.bar = self._bars.add_task(name, total=total, notes="")
         work.done, work.total, work.failed = done, total, failed
@@ -71,9 +71,10 @@ class Meter:
 class _Work:
     """A piece of work and when it was last told of."""
 
-    def __init__(self, reused: int) -> None:
-        self.reused = reused
-        self.done = self.total = self.failed = 0
+    def __init__(self, before: int) -> None:
+        self.before = before
+        self.done = self.total = 0
+        self.failed = ""
         self.bar: TaskID | None = None
         self._started = time.monotonic()
         self._told_at = float("-inf")
@@ -91,13 +92,13 @@ class _Work:
 
     def notes(self) -> str:
         """What is to be said beside the numbers."""
-        notes = [f"{self.reused} from before"] if self.reused else []
-        return ", ".join([*notes, f"{self.failed} failed"] if self.failed else notes)
+        before = f"{self.before} from before" if self.before else ""
+        return ", ".join(note for note in (before, self.failed) if note)
 
     def line(self) -> str:
         """The state in words."""
         elapsed = time.monotonic() - self._started
-        fresh = self.done - self.reused
+        fresh = self.done - self.before
         parts = [f"{self.done}/{self.total}", self.notes()]
         if fresh > 0 and self.done < self.total:
             left = elapsed / fresh * (self.total - self.done)

@@ -1,0 +1,1 @@
+"""What a person looks at: contact sheets, and a page of HTML that opens from disk."""

@@ -1,0 +1,300 @@
+"""Writes a run's report: contact sheets, posters, and the page that plays the videos."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.ledger import Ledger
+from eval.report.page import (
+    FailureLine,
+    Group,
+    Number,
+    Page,
+    Player,
+    Sheet,
+    TableLine,
+    mark_best,
+    render_page,
+)
+from eval.report.sheets import Strip, contact_sheet, thumbnails
+from eval.selection import Scored, Selection, select
+from eval.tables import DASH, MARK, Table
+from metrics.registry import METRICS
+from mora.media import FOLDER_FPS, MediaError, read_video, write_image
+from mora.records import Failure, Video
+
+PLAYABLE: Final = frozenset({".mp4", ".m4v", ".webm", ".mov"})
+"""Suffixes that browsers play, as far as a suffix can tell."""
+POSTER_WIDTH: Final = 320
+"""Greatest width of a poster in pixels."""
+DECIMALS: Final = 3
+"""Of the scores below a video."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The files of a report."""
+
+    page: Path
+    sheets: tuple[Path, ...]
+
+
+@dataclass
+class _Looked:
+    """A video as the report shows it."""
+
+    video: Video
+    strip: NDArray[np.uint8] | None = None
+    poster: Path | None = None
+    failure: Failure | None = None
+
+
+def write_report(
+    ledger: Ledger,
+    table: Table,
+    folder: Path,
+    *,
+    protocol: str | None = None,
+    weights: str | None = None,
+    prompts: int = 48,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Report:
+    """Writes the report of a run.
+
+    Args:
+        ledger: The run's.
+        table: Its table, which the page shows.
+        folder: Where the files go: `index.html`, `sheets/` and `posters/`.
+        protocol: As given to `make_table`.
+        weights: As given to `make_table`.
+        prompts: Prompts to show, the first ones.
+        report: Called with the videos that are read and their number.
+    """
+    videos = [video for video in ledger.videos() if video.task == table.spec.task]
+    groups = _grouped(videos)
+    shown = dict(list(groups.items())[:prompts])
+    looked = _look(ledger, [video for group in shown.values() for video in group], folder, report)
+    sheets = _write_sheets(ledger.run, looked, folder / "sheets")
+    selections = select(
+        [ledger], table.spec.metrics, table.spec.task, protocol=protocol, weights=weights
+    )
+    page = Page(
+        title=ledger.run.resolve().name,
+        caption=table.caption,
+        columns=("Videos", *(column.title for column in table.spec.columns)),
+        heading=table.heading,
+        measured=_measured(table),
+        published_heading=f"published ({table.spec.citation})" if table.published else "",
+        published=tuple(
+            TableLine(label, (Number("", ""), *(Number("", text) for text in texts)))
+            for label, *texts in table.published
+        ),
+        notes=_notes(table),
+        groups=tuple(
+            _group(ledger, [looked[video.id] for video in group], table, selections, folder)
+            for group in shown.values()
+        ),
+        omitted=len(groups) - len(shown),
+        sheets=tuple(Sheet(model, f"sheets/{quote(path.name)}") for model, path in sheets.items()),
+        failures=tuple(_failures(videos, selections, table)),
+    )
+    path = folder / "index.html"
+    temporary = folder / ".index.html.tmp"
+    temporary.write_text(render_page(page), encoding="utf-8")
+    return Report(temporary.replace(path), tuple(sheets.values()))
+
+
+def _grouped(videos: Iterable[Video]) -> dict[tuple[str | None, ...], list[Video]]:
+    """Videos of the same prompt and seed together, in the order of the first of them."""
+    groups: dict[tuple[str | None, ...], list[Video]] = {}
+    for video in videos:
+        seed = None if video.seed is None else str(video.seed)
+        groups.setdefault((video.prompt_id, video.text, seed), []).append(video)
+    return groups
+
+
+def _look(
+    ledger: Ledger, videos: Sequence[Video], folder: Path, report: Callable[[int, int], None]
+) -> dict[str, _Looked]:
+    """Reads the videos once, for their posters and for the sheets."""
+    (folder / "posters").mkdir(parents=True, exist_ok=True)
+    looked: dict[str, _Looked] = {}
+    for done, video in enumerate(videos):
+        report(done, len(videos))
+        looked[video.id] = _look_at(ledger.run, video, folder / "posters")
+    report(len(videos), len(videos))
+    return looked
+
+
+def _look_at(run: Path, video: Video, posters: Path) -> _Looked:
+    if video.media is None:
+        return _Looked(video, failure=video.failure)
+    try:
+        clip = read_video(run / video.media.path, folder_fps=video.media.fps or FOLDER_FPS)
+    except MediaError as error:
+        return _Looked(video, failure=error.failure())
+    width = min(POSTER_WIDTH, clip.frames.shape[2])
+    poster = posters / f"{video.id}.png"
+    write_image(poster, thumbnails(clip.frames[:1], 1, width)[0])
+    return _Looked(video, strip=thumbnails(clip.frames), poster=poster)
+
+
+def _write_sheets(run: Path, looked: Mapping[str, _Looked], folder: Path) -> dict[str, Path]:
+    """Draws a contact sheet for each model."""
+    models: dict[str, list[_Looked]] = {}
+    for each in looked.values():
+        models.setdefault(each.video.model, []).append(each)
+    sheets: dict[str, Path] = {}
+    for model, rows in models.items():
+        strips = [
+            Strip(
+                each.video.text or each.video.prompt_id or each.video.id,
+                each.strip,
+                each.failure.message if each.failure is not None else "",
+            )
+            for each in rows
+        ]
+        path = folder / f"{_file_name(model, {path.stem for path in sheets.values()})}.png"
+        write_image(path, contact_sheet(f"{model} ({run.resolve().name})", strips))
+        sheets[model] = path
+    return sheets
+
+
+def _file_name(model: str, taken: set[str]) -> str:
+    """A name for a model's file that any disk can hold, and no other model has."""
+    name = re.sub(r"[^\w.-]+", "_", model).strip(".") or "model"
+    return name if name not in taken else _file_name(f"{name}_", taken)
+
+
+def _measured(table: Table) -> tuple[TableLine, ...]:
+    """The table's rows. Lengths are facts, of which none is the best."""
+    spec = table.spec
+    decimals = [spec.decimals if each.decimals is None else each.decimals for each in spec.columns]
+    values = [
+        [
+            None if column.fact else _rounded(row.cells[column.name].value, places)
+            for column, places in zip(spec.columns, decimals, strict=True)
+        ]
+        for row in table.rows
+    ]
+    lines = []
+    for row, best in zip(table.rows, mark_best(values), strict=True):
+        numbers = [Number("", str(row.videos))]
+        for column, places, is_best in zip(spec.columns, decimals, best, strict=True):
+            cell = row.cells[column.name]
+            partial = MARK if cell.failures or cell.waiting else ""
+            text = DASH if cell.value is None else f"{cell.value:.{places}f}{partial}"
+            numbers.append(Number(column.title, text, best=is_best))
+        lines.append(TableLine(row.label, tuple(numbers)))
+    return tuple(lines)
+
+
+def _notes(table: Table) -> tuple[str, ...]:
+    notes = list(table.notes)
+    if any(cell.failures or cell.waiting for row in table.rows for cell in row.cells.values()):
+        notes.insert(0, f"{MARK} Not of all videos.")
+    if any("mini" in row.weights for row in table.rows):
+        notes.append(
+            "Measured with miniature weights: these numbers compare with each other, not with the "
+            "published ones."
+        )
+    return tuple(notes)
+
+
+def _group(
+    ledger: Ledger,
+    looked: Sequence[_Looked],
+    table: Table,
+    selections: Mapping[str, Selection],
+    folder: Path,
+) -> Group:
+    columns = [column for column in table.spec.columns if column.metric]
+    scores = [
+        [selections[column.metric or ""].scores.get((0, each.video.id)) for column in columns]
+        for each in looked
+    ]
+    values = [
+        [_rounded(score.value, DECIMALS) if score is not None else None for score in row]
+        for row in scores
+    ]
+    players = []
+    for each, row, best in zip(looked, scores, mark_best(values), strict=True):
+        numbers = tuple(
+            _number(column.title, column.metric or "", score, is_best)
+            for column, score, is_best in zip(columns, row, best, strict=True)
+        )
+        failure = each.failure.message if each.failure is not None else ""
+        players.append(
+            Player(
+                model=each.video.model,
+                video=_playable(ledger.run, each.video, folder),
+                poster=f"posters/{quote(each.poster.name)}" if each.poster is not None else None,
+                numbers=() if failure else numbers,
+                failure=failure,
+            )
+        )
+    first = looked[0].video
+    return Group(
+        heading=first.prompt_id or first.id,
+        text=first.text,
+        completed=_completed(ledger, [each.video for each in looked]),
+        players=tuple(players),
+    )
+
+
+def _number(title: str, metric: str, score: Scored | None, best: bool) -> Number:
+    if score is None or score.value is None:
+        return Number(title, DASH)
+    low, high = METRICS[metric].bounds
+    share = min(1.0, max(0.0, (score.value - low) / (high - low)))
+    return Number(title, f"{score.value:.{DECIMALS}f}", share, best)
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    """A value as it is shown, so that what looks alike is not told apart."""
+    return None if value is None else round(value, decimals)
+
+
+def _completed(ledger: Ledger, videos: Sequence[Video]) -> str | None:
+    """What the prompt agent made of the prompt, if it changed it."""
+    for video in videos:
+        for artifact in ledger.artifacts(video.id).values():
+            if artifact.text is not None and artifact.text != video.text:
+                return artifact.text
+    return None
+
+
+def _playable(run: Path, video: Video, folder: Path) -> str | None:
+    """Address of a video relative to the page, if a browser plays it."""
+    if video.media is None or Path(video.media.path).suffix.lower() not in PLAYABLE:
+        return None
+    path = os.path.relpath((run / video.media.path).resolve(), folder.resolve())
+    return quote(Path(path).as_posix())
+
+
+def _failures(
+    videos: Sequence[Video], selections: Mapping[str, Selection], table: Table
+) -> Iterable[FailureLine]:
+    """Videos that were not made or read, and else the metrics that have no score."""
+    titles = {column.metric: column.title for column in table.spec.columns if column.metric}
+    for video in videos:
+        prompt = video.prompt_id or video.id
+        if video.failure is not None:
+            failure = video.failure
+            yield FailureLine(video.model, prompt, "video", failure.kind.value, failure.message)
+            continue
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for metric, selection in selections.items():
+            score = selection.scores.get((0, video.id))
+            if score is not None and score.failure is not None:
+                reason = (score.failure.kind.value, score.failure.message)
+                reasons.setdefault(reason, []).append(titles[metric])
+        for (kind, message), metrics in reasons.items():
+            yield FailureLine(video.model, prompt, ", ".join(metrics), kind, message)

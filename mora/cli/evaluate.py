@@ -1,0 +1,210 @@
+"""`mora evaluate`: scores, tables and a report, for runs or for folders of videos."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mora.checkpoints import mini_weights
+from mora.cli.application import Settings, run
+from mora.cli.meter import Meter
+from mora.cli.runs import run_folder, torch_device
+from mora.cli.table import write_tables
+from mora.errors import SettingError
+from mora.records import FailureKind, TaskName, Video, content_hash
+
+if TYPE_CHECKING:
+    from eval.ledger import Ledger
+    from metrics.networks import Networks
+
+VIDEOS_AT_ONCE: Final = 2
+"""Videos that are held decoded at once, if the executor does not say."""
+SHOWN: Final = 20
+"""Failures that are listed on the terminal; all are in the report."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carries out `mora evaluate`."""
+    return run("evaluate", arguments, evaluate, lists_of_texts=("run",))
+
+
+def evaluate(settings: Settings) -> int:
+    """Scores what the settings name. Returns the exit status."""
+    runs, videos = settings["run"], settings["videos"]
+    if videos:
+        if len(runs) > 1:
+            raise SettingError(
+                f"run={','.join(runs)}: with videos= at most one run, where the scores go."
+            )
+        name = runs[0] if runs else "+".join(Path(each).resolve().name for each in videos)
+        return evaluate_videos(settings, run_folder(name), [Path(each) for each in videos])
+    if not runs:
+        raise SettingError("expected run=NAME, or videos=DIR with prompts=FILE or prompts=none.")
+    if settings["prompts"]["path"] is not None:
+        raise SettingError("prompts= goes with videos=; a run has its own prompts.")
+    from eval.ledger import Ledger
+
+    statuses = []
+    for name in runs:
+        with Ledger.open(run_folder(name)) as ledger:
+            statuses.append(evaluate_run(settings, ledger))
+    return max(statuses)
+
+
+def evaluate_videos(settings: Settings, folder: Path, videos: Sequence[Path]) -> int:
+    """Takes folders of videos into a run, each as a model, and scores them."""
+    from baselines.imported import import_folder
+    from eval.ledger import Ledger
+    from prompts.manifest import load_manifest
+
+    path = settings["prompts"]["path"]
+    if path is not None and len(videos) > 1:
+        raise SettingError(
+            f"prompts={path}: a list of prompts is for one folder; evaluate the folders one by one."
+        )
+    prompts = load_manifest(Path(path)) if path is not None else {}
+    models = [each.resolve().name for each in videos]
+    twice = sorted({model for model in models if models.count(model) > 1})
+    if twice:
+        raise SettingError(f"videos: {', '.join(twice)}: two folders of one name; rename one.")
+    task = TaskName(settings["table"]["task"])
+    asked: dict[str, Any] = {
+        "videos": [str(each.resolve()) for each in videos],
+        "prompts": content_hash(prompts),
+    }
+    found: list[Video] = []
+    with Meter() as meter:
+        for place, model in zip(videos, models, strict=True):
+            shown = partial(meter.update, f"read {model}")
+            found += import_folder(
+                place.resolve(), folder, prompts, model=model, task=task, report=shown
+            )
+    if not found:
+        raise SettingError(f"videos={','.join(map(str, videos))}: there are no videos in it.")
+    with Ledger.open(folder, asked) as ledger:
+        gone = {video.id for video in ledger.videos()} - {video.id for video in found}
+        if gone:
+            raise SettingError(
+                f"{folder}: {len(gone)} videos of this run are no longer in the folder. Put them "
+                "back, or name another run with run=."
+            )
+        ledger.add_videos(found)
+        return evaluate_run(settings, ledger)
+
+
+def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
+    """Scores a run's videos, prints the table and writes tables, scores and the report.
+
+    Returns:
+        The exit status: 1 if a video or a score failed.
+
+    Raises:
+        SettingError: A setting cannot be used.
+        MissingWeightsError: Weights are not there.
+        MixedFingerprintsError: Earlier scores do not compare with these.
+    """
+    from eval import engine
+    from eval.export import export
+    from eval.report.report import write_report
+    from eval.tables import TableSpec, make_table, render
+    from metrics.protocol import Protocol
+
+    protocol = Protocol.model_validate(settings["protocol"])
+    spec = TableSpec.model_validate(settings["table"])
+    networks = _networks(settings)
+    run = ledger.run
+    with Meter() as meter:
+        engine.evaluate(
+            ledger,
+            protocol,
+            networks,
+            metrics=_metrics(settings),
+            batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
+            retry_failures=settings["retry"],
+            report=lambda now: meter.update(
+                "score videos",
+                now.done,
+                now.total,
+                failed=f"{now.failed} scores failed" if now.failed else "",
+            ),
+        )
+        table = make_table([ledger], spec, protocol=protocol.name, weights=networks.weights)
+        files = [("tables", write_tables(table, run / "tables"))]
+        files.append(("scores", export(ledger, run / "scores")))
+        if settings["report"]:
+            report = write_report(
+                ledger,
+                table,
+                run / "report",
+                protocol=protocol.name,
+                weights=networks.weights,
+                prompts=settings["report"],
+                report=lambda done, total: meter.update("write report", done, total),
+            )
+            files += [("sheets", list(report.sheets)), ("page", [report.page])]
+    print(render(table, "markdown"))
+    for name, paths in files:
+        print(f"{name:8}{' '.join(map(str, paths))}")
+    failures = _failures(ledger, protocol.name, networks.weights)
+    for line in failures[:SHOWN]:
+        print(f"failed: {line}", file=sys.stderr)
+    if len(failures) > SHOWN:
+        print(f"failed: and {len(failures) - SHOWN} more", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _networks(settings: Settings) -> "Networks":
+    import torch
+
+    from metrics.networks import Networks
+
+    weights, folder = settings["weights"], settings["weights_folder"]
+    if weights not in ("mini", "official"):
+        raise SettingError(f"weights={weights}: expected mini or official.")
+    if folder is None and weights == "official":
+        raise SettingError(
+            "weights=official needs weights_folder=, where the official weights are."
+        )
+    place = mini_weights() if folder is None else Path(folder).expanduser()
+    return Networks(weights, place, torch.device(torch_device(settings["executor"]["device"])))
+
+
+def _metrics(settings: Settings) -> tuple[str, ...]:
+    from metrics.registry import METRICS
+
+    names = settings["metrics"]
+    if names is None:
+        return tuple(METRICS)
+    wrong = [name for name in names if name not in METRICS or names.count(name) > 1]
+    if wrong or not names:
+        raise SettingError(
+            f"metrics={','.join(names)}: expected each name once, of {', '.join(METRICS)}."
+        )
+    return tuple(names)
+
+
+def _failures(ledger: "Ledger", protocol: str, weights: str) -> list[str]:
+    """What has no result, a line each.
+
+    Where no video has a prompt, none was given, and what compares with one was not to be had.
+    """
+    videos = {video.id: video for video in ledger.videos()}
+    no_prompts = all(video.text is None for video in videos.values())
+    prints = {
+        each.id
+        for each in ledger.fingerprints()
+        if (each.protocol, each.weights) == (protocol, weights)
+    }
+    lines = dict.fromkeys(
+        f"{video.model}, {video.prompt_id}: {video.failure.message}"
+        for video in videos.values()
+        if video.failure is not None
+    )
+    for score in ledger.all_scores():
+        video, failure = videos[score.video_id], score.failure
+        if failure is None or score.fingerprint not in prints or video.failure is not None:
+            continue
+        if not (no_prompts and failure.kind == FailureKind.NO_PROMPT):
+            lines[f"{video.model}, {video.prompt_id}: {failure.message}"] = None
+    return list(lines)
