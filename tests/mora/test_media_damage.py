@@ -172,6 +172,21 @@ def test_no_frames(tmp_path: Path) -> None:
         assert caught.value.kind is FailureKind.NO_FRAMES
 
 
+def test_damage_that_decoders_paint_over_is_noticed(tmp_path: Path) -> None:
+    """By default FFmpeg's decoder of MJPEG gives a wrong frame here, and no error."""
+    path = encode(tmp_path / "a.avi", scene(), codec="mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(path)) as container:
+        place, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size][5]
+    whole = path.read_bytes()
+    for seed in range(5):
+        draw, data = random.Random(seed), bytearray(whole)
+        for _ in range(8):
+            data[place + draw.randrange(size * 3 // 4, size - 10)] = draw.randrange(255)
+        path.write_bytes(data)
+        with pytest.raises(CorruptVideoError, match="frame 5"):
+            read_video(path)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg", "png"])
 def test_damage_in_the_middle_is_noticed(codec: str, tmp_path: Path) -> None:
     pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
