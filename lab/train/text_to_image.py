@@ -57,7 +57,7 @@ DROPPED: Final = 0.1
 EMPTY: Final = 0.02
 """Share of pictures with an empty text, which a negative prompt of "" asks for."""
 
-GUIDANCE: Final = (1.5, 3.0, 5.0, 7.5)
+GUIDANCE: Final = (2.0, 3.5, 5.0, 7.5)
 """Guidance scales that held-out figures are taken at; the pipeline's default is 5."""
 SAMPLING_STEPS: Final = 25
 
@@ -157,7 +157,7 @@ def train(settings: Settings) -> None:
     ).to(device)
     pipeline.set_progress_bar_config(disable=True)
     # On a CPU a training is a trial of the code.
-    measured, shown, scales = (192, 64, GUIDANCE) if gpu else (2, 2, GUIDANCE[1:2])
+    measured, shown, scales = (96, 64, GUIDANCE) if gpu else (2, 2, GUIDANCE[1:2])
     figures, drawn, captions = held_out_figures(
         pipeline, measured, settings.seed + HELD_OUT, scales
     )
