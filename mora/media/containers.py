@@ -239,8 +239,10 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
         cover = av.stream.Disposition.attached_pic
         streams = [item for item in container.streams.video if not item.disposition & cover]
         if not streams:
-            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-            raise NotAVideoError(path, f"it has no video stream, only {', '.join(kinds)}")
+            others = {item.type for item in container.streams if item.type != "video"}
+            raise NotAVideoError(
+                path, f"it has no video stream, only {', '.join(sorted(others)) or 'a cover'}"
+            )
         if streams[0].codec_context is None:
             raise NotAVideoError(path, "no decoder is known for its video stream")
         yield container, streams[0]

@@ -94,10 +94,16 @@ def encode(
     return path
 
 
-def sound_only(path: Path) -> Path:
-    """Writes two seconds of silence."""
+def sound_only(path: Path, *, cover: bool = False) -> Path:
+    """Writes two seconds of silence, with or without a cover picture."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("aac", rate=8000)
+        if cover:
+            art: Any = container.add_stream("mjpeg", rate=1)
+            art.pix_fmt, art.height, art.width = "yuvj420p", 48, 64
+            art.disposition = av.stream.Disposition.attached_pic
+            picture = av.VideoFrame.from_ndarray(scene(1)[0], format="rgb24")
+            container.mux(art.encode(picture.reformat(format="yuvj420p")))
         samples = np.zeros((1, 16000), np.float32)
         chunk: Any = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         chunk.sample_rate, chunk.pts = 8000, 0

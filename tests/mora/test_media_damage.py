@@ -148,6 +148,8 @@ def test_what_else_is_not_a_video(tmp_path: Path) -> None:
             read_video(path)
     with pytest.raises(NotAVideoError, match="no video stream, only audio"):
         read_video(sound_only(tmp_path / "sound.mp4"))
+    with pytest.raises(NotAVideoError, match="no video stream, only audio"):
+        read_video(sound_only(tmp_path / "cover.mp4", cover=True))
     broken = tmp_path / "broken.webp"
     broken.write_bytes(b"RIFF\x10\x00\x00\x00WEBP" + bytes(12))
     with pytest.raises(NotAVideoError):
@@ -187,9 +189,10 @@ def test_damage_that_decoders_paint_over_is_noticed(tmp_path: Path) -> None:
             read_video(path)
 
 
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg", "png"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg", "png", "prores_ks"])
 def test_damage_in_the_middle_is_noticed(codec: str, tmp_path: Path) -> None:
-    pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+    formats = {"mjpeg": "yuvj420p", "png": "rgb24", "prores_ks": "yuv422p10le"}
+    pix_fmt = formats.get(codec, "yuv420p")
     options = {"crf": "10", "bf": "0"} if codec == "libx264" else {"b": "4M"}
     path = encode(tmp_path / "a.mov", scene(24), codec=codec, pix_fmt=pix_fmt, options=options)
     with av.open(str(path)) as container:

@@ -258,9 +258,9 @@ def test_frames_before_a_cut_start_are_no_damage(tmp_path: Path) -> None:
     """Open groups of pictures: after a cut the first B-frames lack what they refer to."""
     options = {"bf": "2", "g": "6", "x264-params": "open-gop=1:scenecut=0:b-adapt=0"}
     source = encode(tmp_path / "source.mp4", scene(24), options=options)
-    for suffix in ["mp4", "mkv"]:
+    for suffix, muxer in [("mp4", {}), ("mov", {"use_editlist": "0"}), ("mkv", {})]:
         path = tmp_path / f"cut.{suffix}"
-        with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        with av.open(str(source)) as reader, av.open(str(path), "w", options=muxer) as writer:
             stream = writer.add_stream_from_template(reader.streams.video[0])
             keys = 0
             for packet in reader.demux(video=0):
