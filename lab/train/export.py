@@ -50,6 +50,9 @@ def save_module_fp16(module: nn.Module, folder: Path, name: str = "model.safeten
 def save_pretrained_fp16(model: nn.Module, folder: Path) -> int:
     """Writes a diffusers or transformers model in half precision, as its library reads it.
 
+    The tensors are stored in half precision to be small; a plain `from_pretrained` computes with
+    them in single precision, which CPUs need.
+
     Args:
         model: A model with `save_pretrained`; it is left as it was.
         folder: Folder of this model alone; what it held before is replaced.
@@ -67,6 +70,7 @@ def save_pretrained_fp16(model: nn.Module, folder: Path) -> int:
     half.save_pretrained(str(temporary), safe_serialization=True)
     for path in temporary.glob("*.safetensors"):
         _open_to_all(path)
+    _load_in_float32(temporary / "config.json")
     if folder.exists():
         shutil.rmtree(folder)
     temporary.replace(folder)
@@ -101,6 +105,17 @@ def save_sheet(path: Path, rows: Sequence[Tensor], gap: int = 2) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (sheet.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     Image.fromarray(pixels).save(path)
+
+
+def _load_in_float32(path: Path) -> None:
+    """Corrects a model's configuration.
+
+    transformers loads in the type that it names, diffusers always in single precision. A pipeline
+    of both would not run.
+    """
+    config = json.loads(path.read_text())
+    if "dtype" in config:
+        save_json(path, config | {"dtype": "float32"})
 
 
 def _open_to_all(path: Path) -> None:

@@ -6,6 +6,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from lab.train.export import save_json, save_module_fp16, save_pretrained_fp16, save_sheet
 
@@ -38,6 +39,23 @@ def test_pretrained_model_replaces_what_was_there_and_loads_offline(tmp_path):
         loaded.decoder.conv_in.weight, model.decoder.conv_in.weight, atol=1e-3, rtol=1e-3
     )
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_text_encoder_is_stored_in_half_and_loaded_in_single_precision(tmp_path):
+    config = CLIPTextConfig(
+        vocab_size=8,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        eos_token_id=7,
+    )
+    save_pretrained_fp16(CLIPTextModel(config), tmp_path / "text_encoder")
+    stored = load_file(tmp_path / "text_encoder" / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    loaded = CLIPTextModel.from_pretrained(tmp_path / "text_encoder", local_files_only=True)
+    assert {tensor.dtype for tensor in loaded.parameters()} == {torch.float32}
+    assert loaded.config.eos_token_id == 7
 
 
 def test_a_tensor_that_half_precision_cannot_hold_is_named(tmp_path):
