@@ -133,18 +133,17 @@ def test_a_killed_writer_leaves_nothing_that_has_a_name(tmp_path: Path) -> None:
     writer = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), tmp_path], stdout=subprocess.PIPE, text=True
     )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "writing\n"
-    left = _files(tmp_path)
+    with writer:
+        try:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "writing\n"
+            left = _files(tmp_path)
+            MediaStore(tmp_path)  # while the writer lives, its temporary file is its own
+            assert _files(tmp_path) == left
+        finally:
+            writer.send_signal(signal.SIGKILL)
     assert len(left) == 1
     assert left[0].startswith("media/.writing-")
-
-    MediaStore(tmp_path)  # while the writer lives, its temporary file is its own
-    assert _files(tmp_path) == left
-
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    writer.stdout.close()
     store = MediaStore(tmp_path)
     assert _files(tmp_path) == []
     store.add_video(scene(2), 8)

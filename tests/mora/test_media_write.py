@@ -162,8 +162,8 @@ def test_pictures_of_all_kinds_become_rgb(tmp_path: Path) -> None:
     turned = Image.fromarray(picture)
     exif = turned.getexif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
-    turned.save(tmp_path / "a.tiff", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "a.tiff"), np.rot90(picture, -1))
+    turned.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    assert psnr(read_image(tmp_path / "a.jpg"), np.rot90(picture, -1)) > 35
 
     with pytest.raises(MediaNotFoundError):
         read_image(tmp_path)
