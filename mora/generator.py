@@ -85,10 +85,11 @@ def plan(
         seed: Seed of the run.
         samples: Videos for each prompt.
     """
+    made_by = recipe(generator, task)
     return [
         Request(
             model=generator.name,
-            recipe=recipe(generator, task),
+            recipe=made_by,
             prompt=prompt,
             seed=int(content_hash([seed, prompt.id, sample])[:8], 16),
         )

@@ -192,6 +192,7 @@ class Runner:
         fail alone are failures.
         """
         done = 0
+        failure: Failure | None = None
         try:
             for product, seconds in self._timed(worker, jobs):
                 yield jobs[done], product, seconds
@@ -199,14 +200,16 @@ class Runner:
         except MemoryError:
             raise
         except Exception as error:
-            if len(jobs) == 1:
-                yield jobs[0], _failure(error), 0.0
-                return
-            for job in jobs[done:]:
-                yield from self._make(worker, [job])
-            return
-        if done != len(jobs):
+            failure = _failure(error)
+        # From here on the error is gone, and with it the memory that its traceback held.
+        owed = jobs[done:]
+        if failure is None and owed:
             raise RuntimeError(f"a model made {done} results of {len(jobs)} items")
+        if failure is not None and len(jobs) == 1 and owed:
+            yield owed[0], failure, 0.0
+            return
+        for job in owed:
+            yield from self._make(worker, [job])
 
     def _timed(self, worker: Worker, jobs: Sequence[Job]) -> Iterator[tuple[Product, float]]:
         started = time.monotonic()
@@ -225,14 +228,17 @@ class Runner:
     ) -> Artifact:
         """Stores what was made, media before the record that names them."""
         text, media, failure = None, None, None
-        if isinstance(product, Failure):
-            failure = product
-        elif isinstance(product, str):
-            text = product
-        elif isinstance(product, Clip):
-            media = self.store.add_video(product.frames, product.fps)
-        else:
-            media = self.store.add_image(product)
+        try:
+            if isinstance(product, Failure):
+                failure = product
+            elif isinstance(product, str):
+                text = product
+            elif isinstance(product, Clip):
+                media = self.store.add_video(product.frames, product.fps)
+            else:
+                media = self.store.add_image(product)
+        except (MediaError, ValueError) as error:  # frames that cannot be stored; not a full disk
+            failure = _failure(error)
         return Artifact(
             key=job.key,
             stage=stage.name,

@@ -87,7 +87,7 @@ class Pipeline:
             device: A torch device, such as `cpu` or `cuda`.
 
         Raises:
-            CheckpointError: Local weights are missing.
+            CheckpointError: The weights are missing, cannot be fetched or cannot be read.
             SettingError: There is no such pipeline, or its call has no such argument.
         """
         import torch
@@ -95,15 +95,23 @@ class Pipeline:
         cls = self._pipeline_class()
         self._check_call(cls)
         self._check_load(cls)
-        pipeline = cls.from_pretrained(
-            self._source(),
-            revision=self.settings.revision,
-            variant=self.settings.variant,
-            torch_dtype=getattr(torch, self.settings.dtype),
-            local_files_only=not self._is_hub(),
-            use_safetensors=True,
-            **self.settings.load,
-        ).to(device)
+        source = self._source()
+        try:
+            pipeline = cls.from_pretrained(
+                source,
+                revision=self.settings.revision,
+                variant=self.settings.variant,
+                dtype=getattr(torch, self.settings.dtype),
+                local_files_only=not self._is_hub(),
+                use_safetensors=True,
+                **self.settings.load,
+            )
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(
+                f"{self.settings.name}: {source} could not be loaded: {reason}"
+            ) from error
+        pipeline = pipeline.to(device)
         pipeline.set_progress_bar_config(disable=True)
         try:
             yield LoadedPipeline(pipeline, self, device)

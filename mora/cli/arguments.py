@@ -34,14 +34,14 @@ def prepare(arguments: Sequence[str], *, lists_of_texts: Collection[str] = ()) -
             prepared.append(argument)
         elif name == "prompts" and not _is_choice("prompts", value):
             prepared += ["prompts=file", f"prompts.path={_quoted(value)}"]
-        elif name in LISTS_OF_TEXTS or name in lists_of_texts:
-            parts = ",".join(_quoted(part) for part in value.split(","))
-            prepared.append(f"{name}={parts}" if several else f"{name}=[{parts}]")
+        elif name in LISTS or name in LISTS_OF_TEXTS or name in lists_of_texts:
+            quote = str if name in LISTS else _quoted
+            parts = [quote(part) for part in value.split(",")]
+            each = [f"[{part}]" for part in parts] if several else [f"[{','.join(parts)}]"]
+            prepared.append(f"{name}={','.join(each)}")
         elif name in TEXTS or name == "run":
-            parts = ",".join(_quoted(part) for part in (value.split(",") if several else [value]))
-            prepared.append(f"{name}={parts}")
-        elif name in LISTS and not several:
-            prepared.append(f"{name}=[{value}]")
+            parts = [_quoted(part) for part in (value.split(",") if several else [value])]
+            prepared.append(f"{name}={','.join(parts)}")
         else:
             prepared.append(argument)
     return prepared

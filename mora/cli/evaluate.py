@@ -1,6 +1,5 @@
 """`mora evaluate`: scores, tables and a report, for runs or for folders of videos."""
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mora.checkpoints import mini_weights
 from mora.cli.application import Settings, run
+from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.cli.runs import run_folder, torch_device
 from mora.cli.table import write_tables
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 VIDEOS_AT_ONCE: Final = 2
 """Videos that are held decoded at once, if the executor does not say."""
-SHOWN: Final = 20
-"""Failures that are listed on the terminal; all are in the report."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -146,12 +144,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     print(render(table, "markdown"))
     for name, paths in files:
         print(f"{name:8}{' '.join(map(str, paths))}")
-    failures = _failures(ledger, protocol.name, networks.weights)
-    for line in failures[:SHOWN]:
-        print(f"failed: {line}", file=sys.stderr)
-    if len(failures) > SHOWN:
-        print(f"failed: and {len(failures) - SHOWN} more", file=sys.stderr)
-    return 1 if failures else 0
+    return tell_failures(_failures(ledger, protocol.name, networks.weights))
 
 
 def _networks(settings: Settings) -> "Networks":

@@ -1,6 +1,5 @@
 """`mora generate`: videos into a run."""
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ from baselines.registry import make_baseline
 from eval.ledger import HARMLESS, Ledger
 from mora.agents.binding import Agents, bind
 from mora.cli.application import Settings, run
+from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.cli.runs import quieten, run_folder, torch_device
 from mora.errors import SettingError
@@ -31,12 +31,14 @@ def generate(settings: Settings) -> int:
     """Makes the videos and says where they are. Returns the exit status."""
     with Meter() as meter:
         videos = make_videos(settings, meter)
-    failed = [video for video in videos if video.failure is not None]
-    for video in failed:
-        reason = video.failure.message if video.failure is not None else ""
-        print(f"failed: {video.model}, {video.prompt_id}: {reason}", file=sys.stderr)
-    print(f"{len(videos) - len(failed)} of {len(videos)} videos in {run_folder(settings['run'])}")
-    return 1 if failed else 0
+    failures = [
+        f"{video.model}, {video.prompt_id}: {video.failure.message}"
+        for video in videos
+        if video.failure is not None
+    ]
+    made = len(videos) - len(failures)
+    print(f"{made} of {len(videos)} videos in {run_folder(settings['run'])}")
+    return tell_failures(failures)
 
 
 def make_videos(settings: Settings, meter: Meter) -> list[Video]:

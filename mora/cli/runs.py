@@ -1,5 +1,6 @@
 """Where runs are, and what all verbs do with torch."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,12 @@ def torch_device(setting: str) -> str:
 
 
 def quieten() -> None:
-    """Stops the progress bars that libraries show while they load weights."""
+    """Keeps to itself what libraries say while they are loaded and load weights.
+
+    bitsandbytes, which diffusers imports where it is installed, warns of kernels for 4-bit weights;
+    there are none here.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import diffusers
     import transformers
 

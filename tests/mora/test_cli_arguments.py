@@ -21,8 +21,9 @@ from mora.cli.arguments import prepare
         (["prompts=none"], ["prompts=none"]),
         (["prompts=my set.jsonl"], ["prompts=file", "prompts.path='my set.jsonl'"]),
         (["prompts.path=a b.jsonl"], ["prompts.path='a b.jsonl'"]),
-        (["-m", "run=a,b"], ["-m", "run='a','b'"]),
-        (["--multirun", "model=mora,still"], ["--multirun", "model=mora,still"]),
+        (["-m", "run=a,b"], ["-m", "run=['a'],['b']"]),
+        (["-m", "out=a,b"], ["-m", "out='a','b'"]),
+        (["--multirun", "model=mora,still"], ["--multirun", "model=[mora],[still]"]),
         (["~prompts"], ["~prompts"]),
     ],
 )

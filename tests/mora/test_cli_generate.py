@@ -154,5 +154,10 @@ def test_without_prompts_what_needs_none_is_scored_and_nothing_counts_as_failed(
     assert "scored with several protocol" in capsys.readouterr().err
     assert main(["table", "run=clips", "protocol=vbench", "out=my tables"]) == 0
     assert "protocol vbench" in (tmp_path / "my tables" / "text_to_video.tex").read_text()
+    several = ["run=clips", "protocol=sound,vbench", "format=csv"]
+    assert main(["table", "--multirun", *several]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()].count(
+        "source"
+    ) == 2
     shutil.rmtree(tmp_path / "clips")
     assert main(["evaluate", "run=clips", weights, METRICS, "metrics=imaging_quality"]) == 1

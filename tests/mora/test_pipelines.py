@@ -107,6 +107,18 @@ def test_what_cannot_be_loaded_is_told_before_loading(tiny_agents, path, value, 
         pass
 
 
+def test_weights_that_cannot_be_read_are_named(tiny_agents, tmp_path):
+    copied = tmp_path / "copy"
+    shutil.copytree(tiny_agents["text_to_image"]["weights"], copied)
+    (copied / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    agents = bind(_changed(tiny_agents, "text_to_image.weights", str(copied)))
+    with (
+        pytest.raises(CheckpointError, match=r"sdxl_tiny: .*copy could not be loaded"),
+        agents.text_to_image.open("cpu"),
+    ):
+        pass
+
+
 def test_values_that_are_not_finite_are_an_error(tiny_agents):
     settings = PipelineSettings.model_validate(tiny_agents["text_to_image"])
     with Pipeline(settings, {"text": "prompt"}).open("cpu") as loaded:

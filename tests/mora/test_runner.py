@@ -1,5 +1,6 @@
 """The runner: stored stage by stage, shared by content, and dear only to what fails."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -157,6 +158,35 @@ def test_an_error_costs_only_its_item(tmp_path):
         "picture x1",
         "picture x2",
     ]
+
+
+def test_frames_that_cannot_be_stored_cost_only_their_item(tmp_path):
+    studio = Studio()
+    *stages, last = studio.generator().stages(TASK)
+
+    @contextmanager
+    def open_model(device: str) -> Iterator[Worker]:
+        yield lambda items: (
+            Clip(_animate(item).frames[: 0 if index else 4], 7) for index, item in enumerate(items)
+        )
+
+    bound = Task(TASK, (*stages, dataclasses.replace(last, open=open_model)))
+    videos = _run(tmp_path, TaskGenerator("toy", (bound,)))
+    assert [video.failure is None for video in videos] == [True, False, True, False]
+    assert videos[1].failure.kind == FailureKind.ERROR
+
+
+def test_a_model_that_makes_too_little_is_a_fault_of_the_program(tmp_path):
+    studio = Studio()
+    *stages, last = studio.generator().stages(TASK)
+
+    @contextmanager
+    def open_model(device: str) -> Iterator[Worker]:
+        yield lambda items: iter([_animate(items[0])])
+
+    bound = Task(TASK, (*stages, dataclasses.replace(last, open=open_model)))
+    with pytest.raises(RuntimeError, match="made 1 results of 2 items"):
+        _run(tmp_path, TaskGenerator("toy", (bound,)))
 
 
 def test_failures_stand_until_they_are_to_be_tried_again(tmp_path):
