@@ -59,4 +59,4 @@ def _compared(exam: Exam, on: str, triples: Sequence[tuple[Frame, ...]]) -> Figu
         for name, guess in guesses.items():
             ratios[name].append(psnr(guess, truth))
     means = {name: float(np.mean(values)) for name, values in ratios.items()}
-    return Figure("middle frame", on, means.pop("AMT"), "dB", len(triples), means)
+    return Figure("middle frame", on, means.pop("AMT"), "dB", len(triples), beside=means)

@@ -27,10 +27,20 @@ def examine(exam: Exam) -> list[Figure]:
     chance = {"chance": 1 / count}
     figures = [
         Figure(
-            "caption found for a picture", on, retrieved(pictures, captions), "share", count, chance
+            "caption found for a picture",
+            on,
+            retrieved(pictures, captions),
+            "share",
+            count,
+            beside=chance,
         ),
         Figure(
-            "picture found for a caption", on, retrieved(captions, pictures), "share", count, chance
+            "picture found for a caption",
+            on,
+            retrieved(captions, pictures),
+            "share",
+            count,
+            beside=chance,
         ),
     ]
     kinds: tuple[Attribute, ...] = ("colour", "shape")
@@ -39,7 +49,7 @@ def examine(exam: Exam) -> list[Figure]:
         value = preferred(pictures, captions, false)
         where = f"pictures, caption against another {kind}"
         figures.append(
-            Figure("right caption nearer", where, value, "share", count, {"chance": 0.5})
+            Figure("right caption nearer", where, value, "share", count, beside={"chance": 0.5})
         )
     return figures
 

@@ -35,9 +35,14 @@ def examine(exam: Exam) -> list[Figure]:
     within = {"pixels": above(pixels, other_pixels), "chance": 0.5}
     area = area_under_curve(same, other)
     return [
-        Figure("same object more similar, across scenes", on, area, "AUC", count, beside),
+        Figure("same object more similar, across scenes", on, area, "AUC", count, beside=beside),
         Figure(
-            "same object more similar, in a scene", on, above(same, other), "share", count, within
+            "same object more similar, in a scene",
+            on,
+            above(same, other),
+            "share",
+            count,
+            beside=within,
         ),
     ]
 

@@ -21,6 +21,7 @@ class Figure:
         value: The number, in `unit`; a share lies in [0, 1].
         unit: Its unit.
         count: Number of independent samples behind it (captions, pictures, pairs of frames).
+        parts: The same number over parts of the samples, by their names.
         beside: The same number of others, by their names: chance, an older method.
         aim: What it should reach, if something was set.
     """
@@ -30,6 +31,7 @@ class Figure:
     value: float
     unit: Unit
     count: int
+    parts: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, float] = field(default_factory=dict)
     aim: float | None = None
 

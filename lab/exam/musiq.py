@@ -2,8 +2,8 @@
 
 Each picture is damaged in six strengths from none to the most (`lab.data.damage`), and the
 correlation of score and strength is taken within the picture, so that what it shows plays no part.
-The figure is the mean over pictures, −1 at best. Pictures are of three sorts: held-out scenes,
-photographs that no training sees, and frames of real videos.
+The figure is the mean over pictures, −1 at best. Pictures are of three sorts, which weigh the same:
+held-out scenes, photographs that no training sees, and frames of real videos.
 """
 
 from collections.abc import Sequence
@@ -30,20 +30,24 @@ FRAMES_OF_EACH: Final = 8
 
 
 def examine(exam: Exam) -> list[Figure]:
-    """One figure for each kind of damage and sort of picture."""
+    """One figure for each kind of damage."""
     torch.manual_seed(exam.seed)
     sorts = {
-        "held-out scenes": _scenes(exam),
-        "held-out photographs": list(tiles("held_out", PHOTOGRAPH_SIDE)),
+        "scenes": _scenes(exam),
+        "photographs": list(tiles("held_out", PHOTOGRAPH_SIDE)),
         "frames of real videos": _frames(),
     }
     figures = []
     for place, kind in enumerate(KINDS):
-        for on, pictures in sorts.items():
-            ranks = [_correlation(exam, picture, place) for picture in pictures]
-            value = float(np.mean(ranks))
-            measured = f"score against strength of {kind}"
-            figures.append(Figure(measured, on, value, "correlation", len(ranks)))
+        ranks = {
+            name: [_correlation(exam, picture, place) for picture in pictures]
+            for name, pictures in sorts.items()
+        }
+        means = {name: float(np.mean(values)) for name, values in ranks.items()}
+        count = sum(map(len, ranks.values()))
+        value = float(np.mean(list(means.values())))
+        measured = f"score against strength of {kind}"
+        figures.append(Figure(measured, "held-out pictures", value, "correlation", count, means))
     return figures
 
 

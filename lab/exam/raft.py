@@ -167,7 +167,7 @@ def _compared(
 ) -> Figure:
     means = {name: float(np.mean(values)) for name, values in errors.items()}
     count = len(errors["RAFT"])
-    return Figure(measured, on, means.pop("RAFT"), unit, count, means)
+    return Figure(measured, on, means.pop("RAFT"), unit, count, beside=means)
 
 
 def _spread(frames: NDArray[np.uint8], count: int) -> list[Frame]:

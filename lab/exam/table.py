@@ -1,6 +1,6 @@
 """The exam's table in Markdown, and its place in the lab's README."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,8 @@ def markdown(results: Sequence[Result]) -> str:
         results: One of each part, in any order.
     """
     lines = [
-        "| model | measured | on | n | miniature | beside |",
-        "|---|---|---|---:|---|---|",
+        "| model | measured | on | n | miniature | of which | beside |",
+        "|---|---|---|---:|---|---|---|",
     ]
     by_part = {result.part: result for result in results}
     for part, described in PARTS.items():
@@ -32,7 +32,7 @@ def markdown(results: Sequence[Result]) -> str:
             title = described.title if index == 0 else ""
             lines.append(
                 f"| {title} | {figure.measured} | {figure.on} | {figure.count} "
-                f"| {_value(figure)} | {_beside(figure)} |"
+                f"| {_value(figure)} | {_named(figure.parts, figure.unit)} | {_beside(figure)} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -71,8 +71,10 @@ def _value(figure: Figure) -> str:
     return f"{shown} ({low:.0f}–{high:.0f})"
 
 
+def _named(values: Mapping[str, float], unit: Unit) -> str:
+    return ", ".join(f"{name} {show(value, unit)}" for name, value in values.items())
+
+
 def _beside(figure: Figure) -> str:
-    entries = [f"{name} {show(value, figure.unit)}" for name, value in figure.beside.items()]
-    if figure.aim is not None:
-        entries.append(f"aim {show(figure.aim, figure.unit)}")
-    return ", ".join(entries)
+    aim = {} if figure.aim is None else {"aim": figure.aim}
+    return _named({**figure.beside, **aim}, figure.unit)

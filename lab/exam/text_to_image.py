@@ -6,7 +6,7 @@ no network. Beside each share stands what it reads in pictures that the world it
 same scenes, which is the most that could be had, and what guessing would give.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,32 +24,54 @@ from mora.records import content_hash
 
 
 def examine(exam: Exam) -> list[Figure]:
-    """Shares of pictures with the asked colour and shape, over all styles and in each."""
+    """Shares of pictures with the asked colour and shape."""
     scenes = travelling_scenes(exam, exam.count)
     drawn = read(draw(exam, scenes)[:, None], scenes)
     true = read(films(scenes, exam.device, frames=1).permute(0, 1, 3, 4, 2).cpu().numpy(), scenes)
-    figures = [
-        Figure(
-            f"{what} as asked",
-            "held-out captions, the picture",
-            share(right),
-            "share",
-            len(scenes),
-            {"the world's own pictures": share(best), "chance": chance},
-            aim,
-        )
-        for what, right, best, chance, aim in (
-            ("colour", colours(drawn, scenes), colours(true, scenes), 1 / len(COLOUR_NAMES), 0.95),
-            ("shape", shapes(drawn, scenes), shapes(true, scenes), 1 / len(SHAPE_NAMES), 0.85),
-        )
+    on = "held-out captions, the picture"
+    return [
+        as_asked("colour", on, colours, scenes, drawn, true, 1 / len(COLOUR_NAMES), 0.95),
+        as_asked("shape", on, shapes, scenes, drawn, true, 1 / len(SHAPE_NAMES), 0.85),
     ]
-    for style in STYLE_NAMES:
-        chosen = [index for index, scene in enumerate(scenes) if scene.style == style]
-        for what, right in (("colour", colours(drawn, scenes)), ("shape", shapes(drawn, scenes))):
-            value = share([right[index] for index in chosen])
-            on = f"captions in the style {style}"
-            figures.append(Figure(f"{what} as asked", on, value, "share", len(chosen)))
-    return figures
+
+
+def as_asked(
+    what: str,
+    on: str,
+    judge: Callable[[Sequence[Reading], Sequence[Scene]], list[bool]],
+    scenes: Sequence[Scene],
+    made: Sequence[Reading],
+    true: Sequence[Reading],
+    chance: float,
+    aim: float | None = None,
+) -> Figure:
+    """The share of readings that are as their scenes ask, over all and in each style.
+
+    Args:
+        what: Which attribute, in words.
+        on: On what, in words.
+        judge: Says which readings are right.
+        scenes: What was asked for.
+        made: Readings of what a model made of it.
+        true: Readings of what the world itself makes of it.
+        chance: Share that guessing gets.
+        aim: Share that should be reached.
+    """
+    right = judge(made, scenes)
+    styles = {
+        style: [one for one, scene in zip(right, scenes, strict=True) if scene.style == style]
+        for style in STYLE_NAMES
+    }
+    return Figure(
+        f"{what} as asked",
+        on,
+        share(right),
+        "share",
+        len(scenes),
+        {style: share(part) for style, part in styles.items() if part},
+        {"the world's own": share(judge(true, scenes)), "chance": chance},
+        aim,
+    )
 
 
 def draw(exam: Exam, scenes: Sequence[Scene]) -> NDArray[np.uint8]:

@@ -29,8 +29,22 @@ def examine(exam: Exam) -> list[Figure]:
     on = f"{count} held-out clips and captions"
     chance = {"chance": 1 / count}
     figures = [
-        Figure("caption found for a clip", on, retrieved(moving, captions), "share", count, chance),
-        Figure("clip found for a caption", on, retrieved(captions, moving), "share", count, chance),
+        Figure(
+            "caption found for a clip",
+            on,
+            retrieved(moving, captions),
+            "share",
+            count,
+            beside=chance,
+        ),
+        Figure(
+            "clip found for a caption",
+            on,
+            retrieved(captions, moving),
+            "share",
+            count,
+            beside=chance,
+        ),
     ]
     kinds: tuple[Attribute, ...] = ("colour", "shape", "motion")
     for kind in kinds:
@@ -40,7 +54,7 @@ def examine(exam: Exam) -> list[Figure]:
             beside = {"first frame only": preferred(frozen, captions, false), **beside}
         value = preferred(moving, captions, false)
         where = f"clips, caption against another {kind}"
-        figures.append(Figure("right caption nearer", where, value, "share", count, beside))
+        figures.append(Figure("right caption nearer", where, value, "share", count, beside=beside))
     return figures
 
 

@@ -147,6 +147,9 @@ def test_the_worlds_own_clips_pass_and_others_do_not(exam: Exam) -> None:
     readings = drawn.read(clips, scenes)
     for judge in (drawn.colours, drawn.shapes, image_to_video.directions):
         assert drawn.share(judge(readings, scenes)) > 0.9
+    assert drawn.share(image_to_video.kept(clips, scenes)) > 0.9
+    ends_elsewhere = np.concatenate([clips[:, :-1], np.roll(clips, 1, 0)[:, -1:]], 1)
+    assert drawn.share(image_to_video.kept(ends_elsewhere, scenes)) < 0.3
     backwards = drawn.read(clips[:, ::-1], scenes)
     assert drawn.share(drawn.colours(backwards, scenes)) > 0.9
     assert drawn.share(image_to_video.directions(backwards, scenes)) == 0
@@ -231,7 +234,8 @@ def test_untrained_networks_guess(
     for figure in amt.examine(exam):
         assert 5 < figure.value < figure.beside["average"], figure
     correlations = musiq.examine(exam)
-    assert len(correlations) == 12
+    assert len(correlations) == 4
+    assert all(len(figure.parts) == 3 for figure in correlations)
     assert all(-1 <= figure.value <= 1 for figure in correlations)
     for part in (clip, viclip):
         found = part.examine(exam)
@@ -247,7 +251,9 @@ def test_untrained_networks_guess(
 
 
 def _figure(**changes: object) -> Figure:
-    plain = Figure("colour as asked", "captions", 0.95, "share", 100, {"chance": 0.125}, 0.9)
+    plain = Figure(
+        "colour as asked", "captions", 0.95, "share", 100, {"plain": 1}, {"chance": 0.125}, 0.9
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -276,16 +282,18 @@ def test_results_are_read_as_written(tmp_path: Path) -> None:
 
 def test_table_and_readme(tmp_path: Path) -> None:
     results = [
-        Result("raft", "", 1.0, (_figure(measured="error", value=0.4, unit="px", beside={}),)),
+        Result("raft", "", 1.0, (_figure(measured="error", value=0.4, unit="px", parts={}),)),
         Result("text_to_image", "", 1.0, (_figure(),)),
     ]
     shown = table.markdown(results)
     rows = shown.splitlines()[2:]
     assert rows[0] == (
         "| text to image (SDXL) | colour as asked | captions | 100 | 95 % (89–98) "
-        "| chance 12 %, aim 90 % |"
+        "| plain 100 % | chance 12 %, aim 90 % |"
     )
-    assert rows[1].startswith("| flow (RAFT) | error | captions | 100 | 0.40 px |")
+    assert rows[1].startswith(
+        "| flow (RAFT) | error | captions | 100 | 0.40 px |  | chance 0.12 px"
+    )
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
     table.write_readme(shown, readme)
