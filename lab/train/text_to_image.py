@@ -235,8 +235,7 @@ class Pictures:
     """A pool of captioned pictures on the device, as the autoencoder sees them.
 
     Attributes:
-        latents: Two pictures of each scene (N, 2, 4, 16, 16), float16, of about unit variance
-            (scaled): the first frame, and one of any time.
+        latents: A picture of each scene (N, 4, 16, 16), float16, of about unit variance (scaled).
         tokens: Captions (N, captions, 77), int16.
     """
 
@@ -246,23 +245,20 @@ class Pictures:
     @staticmethod
     @torch.no_grad()
     def build(vae: AutoencoderKL, pool: Pool) -> "Pictures":
-        """Draws and encodes two pictures of each scene of a pool, on the pool's device.
+        """Draws and encodes a picture of each scene of a pool, on the pool's device.
 
         Raises:
             FloatingPointError: The autoencoder gave latents that are not finite.
         """
         device, count = pool.tokens.device, len(pool)
-        times = torch.zeros(count, 2, device=device)
-        times[:, 1] = CLIP_SECONDS * torch.rand(count, device=device)
-        kinds = []
-        for kind in range(2):
-            parts = []
-            for first in range(0, count, 256):
-                chosen = slice(first, first + 256)
-                drawn = draw(pool.scenes[chosen], times[chosen, kind : kind + 1])
-                parts += [mode.half() for mode in modes(vae, drawn)]
-            kinds.append(torch.cat(parts))
-        latents = torch.stack(kinds, 1) * vae.config.scaling_factor
+        later = (torch.rand(count, 1, device=device) >= FIRST_FRAMES).float()
+        times = later * CLIP_SECONDS * torch.rand(count, 1, device=device)
+        parts = []
+        for first in range(0, count, 256):
+            chosen = slice(first, first + 256)
+            pictures = draw(pool.scenes[chosen], times[chosen])
+            parts += [mode.half() for mode in modes(vae, pictures)]
+        latents = torch.cat(parts) * vae.config.scaling_factor
         if not bool(latents.isfinite().all()):
             raise FloatingPointError(
                 "the image autoencoder gave latents that are not finite: its training has failed; "
@@ -293,8 +289,7 @@ class Denoising:
         latents, tokens, batch = self.pictures.latents, self.pictures.tokens, self.batch
         device = latents.device
         index = torch.randint(len(latents), (batch,), device=device)
-        kind = (torch.rand(batch, device=device) >= FIRST_FRAMES).long()
-        clean = latents[index, kind].float()
+        clean = latents[index].float()
         text = tokens[index, torch.randint(tokens.shape[1], (batch,), device=device)].long()
         fate = torch.rand(batch, device=device)
         kept = (fate >= DROPPED).float()

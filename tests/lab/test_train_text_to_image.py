@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from lab.train import text_to_image
 from lab.train.export import save_pretrained_fp16
+from lab.train.image_autoencoder import draw
 from lab.train.loop import Settings
 from lab.train.text_to_image import Denoising, Networks, Pictures, assemble, paint, right_of
 from lab.world.pool import Pool
@@ -103,7 +104,7 @@ def test_text_is_encoded_as_the_pipeline_does(tmp_path, vae, small_unet):
 @pytest.mark.parametrize("steps", [1, 10, 25])
 def test_a_perfect_network_gives_the_picture_back_from_pure_noise(pictures, small_unet, steps):
     scheduler = Denoising(Networks(CPU), pictures, 2).scheduler
-    clean = pictures.latents[:2, 0].float()
+    clean = pictures.latents[:2].float()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     scheduler.set_timesteps(steps)
     first = scheduler.timesteps[:1]
@@ -113,6 +114,17 @@ def test_a_perfect_network_gives_the_picture_back_from_pure_noise(pictures, smal
         velocity = scheduler.get_velocity(clean, noise, step[None])
         sample = scheduler.step(velocity, step, sample).prev_sample
     torch.testing.assert_close(sample, clean, atol=1e-4, rtol=1e-4)
+
+
+def test_most_pictures_are_first_frames(vae):
+    pool = Pool.build(40, 1)
+    torch.manual_seed(0)
+    latents = Pictures.build(vae, pool).latents
+    with torch.no_grad():
+        first = vae.encode(draw(pool.scenes, torch.zeros(40, 1))).latent_dist.mode() * 2.0
+    same = (latents - first).abs().amax((1, 2, 3)) < 2e-3
+    assert latents.shape == (40, 4, 16, 16)
+    assert 0.7 < same.float().mean() < 1
 
 
 def test_steps_are_spread_over_the_batch_and_reach_both_ends(pictures, small_unet):
@@ -140,11 +152,11 @@ def test_it_learns_what_each_text_asks_for(pictures, small_unet):
     torch.manual_seed(0)
     networks = Networks(CPU)
     # Two plain pictures, unlike each other, so that a few steps tell.
-    latents = torch.ones(2, 2, 4, 16, 16) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1, 1)
+    latents = torch.ones(2, 4, 16, 16) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     denoising = Denoising(networks, Pictures(latents, pictures.tokens[:2]), 8)
     parameters = [p for n in networks.by_name().values() for p in n.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, 3e-3)
-    for _ in range(40):
+    for _ in range(25):
         optimizer.zero_grad()
         denoising()[0].backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -156,7 +168,7 @@ def test_it_learns_what_each_text_asks_for(pictures, small_unet):
             context, pooled = networks.encode(text)
             conditions = {"text_embeds": pooled, "time_ids": denoising.time_ids.expand(2, -1)}
             velocity = networks.unet(noise, steps, context, added_cond_kwargs=conditions).sample
-        return float((velocity + latents[:, 0]).square().mean())
+        return float((velocity + latents).square().mean())
 
     tokens = pictures.tokens[:2, 1].long()
     assert error(tokens) < 0.3
