@@ -76,7 +76,10 @@ def run(
     before = sys.argv
     try:
         prepared = prepare(arguments, lists_of_texts=lists_of_texts)
-        sys.argv = [f"mora {verb}", *prepared, *QUIET]
+        settings = [each for each in prepared if "=" in each and not each.startswith("-")]
+        others = [each for each in prepared if each not in settings]
+        # Settings first: Hydra's parser takes them only where they stand together.
+        sys.argv = [f"mora {verb}", *settings, *QUIET, *others]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)(job)()
     except KeyboardInterrupt:
         print(f"mora {verb}: interrupted; run again, it goes on from here.", file=sys.stderr)
@@ -107,7 +110,8 @@ def told(error: Exception) -> str | None:
 
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        return _no_such_choice(group, choice) if group else f"{choice}: no such setting."
+        choices = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return f"{group}={choice}: no such choice. There are: {', '.join(choices)}."
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
             return f"{error.override}: expected name=value."
@@ -125,11 +129,6 @@ def told(error: Exception) -> str | None:
 
         return describe(error, error.title.lower())
     return None
-
-
-def _no_such_choice(group: str, choice: str) -> str:
-    choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    return f"{group}={choice}: no such choice. There are: {', '.join(choices)}."
 
 
 def _one_line(error: BaseException) -> str:

@@ -52,6 +52,21 @@ def test_each_verb_has_help_with_its_settings(verb, capsys):
     assert "$" not in told.split("Settings, changed")[0]
 
 
+def test_a_folder_of_your_own_adds_choices(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "agents").mkdir(parents=True)
+    (tmp_path / "mine" / "agents" / "own.yaml").write_text("name: my_own\n")
+    own = ["--config-dir=mine", "agents=own", "model=mora"]
+    assert main(["generate", *own, "--cfg", "job", "seed=5"]) == 0
+    told = capsys.readouterr().out
+    assert "name: my_own" in told
+    assert "seed: 5" in told
+    assert main(["generate", "--config-dir", "mine", "agents=nobody", "seed=5"]) == 2
+    assert "There are: mini, own, paper." in capsys.readouterr().err
+    assert main(["generate", *own]) == 2
+    assert "agents.prompt: Field required." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
