@@ -33,6 +33,10 @@ _OPEN = {
     "format_whitelist": "mov,matroska,avi,gif",
     "protocol_whitelist": "file",
 }
+# A title that is not UTF-8 is no reason to refuse a video; from version 19 on PyAV agrees.
+_TITLES: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"  # FFmpeg's name of the family
 _DECODE = {"err_detect": "crccheck+explode"}  # report damage instead of painting over it
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own drop the alpha channel
@@ -230,7 +234,7 @@ def _pixels(frame: Any, reformatter: VideoReformatter) -> NDArray[np.uint8]:
 def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     """Opens a file and its (first, true) video stream."""
     try:
-        container = av.open(str(path.absolute()), options=_OPEN, metadata_errors="replace")
+        container = av.open(str(path.absolute()), options=_OPEN, **_TITLES)
     except av.error.FFmpegError as error:
         raise NotAVideoError(
             path, f"it does not open as MP4, MOV, WebM, MKV, AVI or GIF ({error.strerror})"

@@ -101,7 +101,7 @@ def sound_only(path: Path, *, cover: bool = False) -> Path:
         if cover:
             art: Any = container.add_stream("mjpeg", rate=1)
             art.pix_fmt, art.height, art.width = "yuvj420p", 48, 64
-            art.disposition = av.stream.Disposition.attached_pic
+            art.disposition = int(av.stream.Disposition.attached_pic)
             picture = av.VideoFrame.from_ndarray(scene(1)[0], format="rgb24")
             container.mux(art.encode(picture.reformat(format="yuvj420p")))
         samples = np.zeros((1, 16000), np.float32)

@@ -82,6 +82,14 @@ def test_odd_sizes_are_kept(tmp_path: Path) -> None:
     assert read_video(webm).frames.shape == read_video(gif).frames.shape == frames.shape
 
 
+def test_metadata_in_another_encoding_do_no_harm(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", scene())
+    data = path.read_bytes()
+    assert data.count(b"Lavf")
+    path.write_bytes(data.replace(b"Lavf", b"\xff\xfe\xe9\xe8"))
+    assert len(read_video(path).frames) == 12
+
+
 def test_sound_is_ignored(tmp_path: Path) -> None:
     clip = read_video(encode(tmp_path / "a.mkv", scene(), sound=True))
     assert (len(clip.frames), clip.fps) == (12, 8)
