@@ -90,8 +90,13 @@ class Pipeline:
             CheckpointError: The weights are missing, cannot be fetched or cannot be read.
             SettingError: There is no such pipeline, or its call has no such argument.
         """
+        import diffusers
         import torch
+        import transformers
 
+        # Whoever runs the agents says how far they are; bars of the libraries would come between.
+        diffusers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()
         cls = self._pipeline_class()
         self._check_call(cls)
         self._check_load(cls)

@@ -34,14 +34,8 @@ def torch_device(setting: str) -> str:
 
 
 def quieten() -> None:
-    """Keeps to itself what libraries say while they are loaded and load weights.
+    """Silences a warning that concerns nobody here.
 
-    bitsandbytes, which diffusers imports where it is installed, warns of kernels for 4-bit weights;
-    there are none here.
+    bitsandbytes, which diffusers imports where it is installed, misses kernels for 4-bit weights.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    import diffusers
-    import transformers
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()

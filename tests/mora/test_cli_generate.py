@@ -154,6 +154,15 @@ def test_without_prompts_what_needs_none_is_scored_and_nothing_counts_as_failed(
     assert "scored with several protocol" in capsys.readouterr().err
     assert main(["table", "run=clips", "protocol=vbench", "out=my tables"]) == 0
     assert "protocol vbench" in (tmp_path / "my tables" / "text_to_video.tex").read_text()
+    for wrong, said in (
+        ("metrics=beauty", "metrics=beauty: expected each name once, of object_consistency, "),
+        ("weights=best", "weights=best: expected mini or official."),
+        ("weights=official weights_folder=null", "weights=official needs weights_folder="),
+        ("protocol.flow_rate=-1", "protocol.flow_rate: Input should be greater than 0, found -1."),
+        ("weights_folder=/no/such", "files of the mini weights are missing"),
+    ):
+        assert main(["evaluate", "run=clips", weights, *wrong.split()]) == 2
+        assert said in capsys.readouterr().err
     several = ["run=clips", "protocol=sound,vbench", "format=csv"]
     assert main(["table", "--multirun", *several]) == 0
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()].count(
