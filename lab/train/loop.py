@@ -99,7 +99,7 @@ class Training:
         self.modules = nn.ModuleDict(modules).to(settings.device).train()
         self.steps, self.lr, self.ema_decay = settings.steps or steps, lr, ema
         self.after_step = after_step
-        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in self.modules.parameters() if p.requires_grad]
         self.averages = [p.detach().clone() for p in self.parameters]
         cuda = settings.device.type == "cuda"
         self.rate = torch.zeros((), device=settings.device)
