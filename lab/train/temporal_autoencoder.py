@@ -45,6 +45,9 @@ SCENES: Final = 16_384
 BATCH: Final = 1
 """Sets of clips a step."""
 STEPS: Final = 6_000
+RATE: Final = 4e-3
+"""Peak learning rate. With so few channels a group the usual 1e-3 leaves colours unlearnt for long:
+on lone pictures, 32 a step, it reached 20.6 dB after 400 steps, 4e-3 reached 22.5 dB."""
 CLIPS: Final = 48
 """Held-out clips that figures are taken on, and training clips that the scale is."""
 
@@ -92,7 +95,7 @@ def train(settings: Settings) -> None:
             values[f"psnr_{length}"] = -10 * error.square().mean().log10()
         return wrong + latent, values
 
-    training = Training("temporal_autoencoder", {"vae": vae}, loss, settings, steps=STEPS)
+    training = Training("temporal_autoencoder", {"vae": vae}, loss, settings, steps=STEPS, lr=RATE)
     training.run()
     training.averaged()
     count = min(CLIPS, drawn)
