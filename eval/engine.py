@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eval.ledger import Ledger
+from eval.ledger import Ledger, LedgerReader
 from metrics.backbones.padding import FrameTooSmallError
 from metrics.features import Decoded, Facts, Feature, Values
 from metrics.metric import Metric
@@ -129,7 +129,11 @@ def evaluate(
 
 
 def plan(
-    ledger: Ledger, metrics: Sequence[Metric], networks: Networks, *, retry_failures: bool = False
+    ledger: LedgerReader,
+    metrics: Sequence[Metric],
+    networks: Networks,
+    *,
+    retry_failures: bool = False,
 ) -> Plan:
     """Finds out what is left to score.
 

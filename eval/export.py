@@ -12,14 +12,14 @@ from typing import Literal
 
 import pandas as pd
 
-from eval.ledger import Ledger
+from eval.ledger import LedgerReader
 from mora.records import Fingerprint, Video
 
 Format = Literal["csv", "parquet"]
 
 
 def export(
-    ledger: Ledger, folder: Path, formats: Sequence[Format] = ("csv", "parquet")
+    ledger: LedgerReader, folder: Path, formats: Sequence[Format] = ("csv", "parquet")
 ) -> list[Path]:
     """Writes a run's scores to a folder.
 
@@ -49,14 +49,14 @@ def export(
     return [_write(folder / name, content) for name, content in contents.items()]
 
 
-def long_frame(ledger: Ledger) -> pd.DataFrame:
+def long_frame(ledger: LedgerReader) -> pd.DataFrame:
     """One row for each video and metric, in the order of videos and fingerprints."""
     videos = _videos(ledger).drop(columns="failure")
     scores = ledger.scores().drop(columns=["ordinal", "model", "seconds"])
     return videos.merge(scores, on="video_id", how="right", validate="one_to_many")
 
 
-def wide_frame(ledger: Ledger) -> pd.DataFrame:
+def wide_frame(ledger: LedgerReader) -> pd.DataFrame:
     """One row for each video in their order."""
     frame = _videos(ledger)
     scores = ledger.scores()
@@ -68,7 +68,7 @@ def wide_frame(ledger: Ledger) -> pd.DataFrame:
     return frame
 
 
-def _column_names(ledger: Ledger, used: set[str]) -> dict[str, str]:
+def _column_names(ledger: LedgerReader, used: set[str]) -> dict[str, str]:
     """Names of columns by fingerprint's id, in the fingerprints' order."""
     prints: list[Fingerprint] = [each for each in ledger.fingerprints() if each.id in used]
     metrics = [each.metric for each in prints]
@@ -78,7 +78,7 @@ def _column_names(ledger: Ledger, used: set[str]) -> dict[str, str]:
     }
 
 
-def _videos(ledger: Ledger) -> pd.DataFrame:
+def _videos(ledger: LedgerReader) -> pd.DataFrame:
     def facts(video: Video) -> dict[str, object]:
         media = video.media
         return {

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eval.ledger import Ledger, LedgerError
+from eval.ledger import LedgerError, LedgerReader
 from mora.records import Failure, Fingerprint, TaskName, Video
 
 
@@ -50,7 +50,7 @@ class Selection:
 
 
 def select(
-    ledgers: Sequence[Ledger],
+    ledgers: Sequence[LedgerReader],
     metrics: Sequence[str],
     task: TaskName,
     *,
@@ -159,7 +159,7 @@ def _flat(each: Fingerprint) -> dict[str, object]:
     return flat
 
 
-def _stored(ledger: Ledger) -> Stored:
+def _stored(ledger: LedgerReader) -> Stored:
     weights = {each.id: each.weights for each in ledger.fingerprints()}
     stored: Stored = {}
     for score in ledger.all_scores():
@@ -173,7 +173,7 @@ def _stored(ledger: Ledger) -> Stored:
     return stored
 
 
-def _prints(ledgers: Sequence[Ledger]) -> list[Fingerprint]:
+def _prints(ledgers: Sequence[LedgerReader]) -> list[Fingerprint]:
     """The runs' fingerprints, each once; of equal place, those of later runs come later."""
     found: dict[str, Fingerprint] = {}
     for ledger in ledgers:

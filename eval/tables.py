@@ -19,7 +19,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, model_validator
 
-from eval.ledger import Ledger
+from eval.ledger import LedgerReader
 from eval.selection import Selection, differences, select
 from mora.records import Record, TaskName, Video
 
@@ -149,7 +149,7 @@ def load_table_spec(name: str) -> TableSpec:
 
 
 def make_table(
-    ledgers: Sequence[Ledger],
+    ledgers: Sequence[LedgerReader],
     spec: TableSpec,
     *,
     protocol: str | None = None,
@@ -208,7 +208,7 @@ def render(table: Table, form: Format) -> str:
 
 
 def _rows(
-    ledgers: Sequence[Ledger], spec: TableSpec, selections: Mapping[str, Selection]
+    ledgers: Sequence[LedgerReader], spec: TableSpec, selections: Mapping[str, Selection]
 ) -> tuple[Row, ...]:
     groups: dict[tuple[int, str], list[Video]] = {}
     for place, ledger in enumerate(ledgers):

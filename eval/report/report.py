@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ledger import Ledger
+from eval.ledger import LedgerReader
 from eval.report.page import (
     FailureLine,
     Group,
@@ -57,7 +57,7 @@ class _Looked:
 
 
 def write_report(
-    ledger: Ledger,
+    ledger: LedgerReader,
     table: Table,
     folder: Path,
     *,
@@ -121,7 +121,7 @@ def _grouped(videos: Iterable[Video]) -> dict[tuple[str | None, ...], list[Video
 
 
 def _look(
-    ledger: Ledger, videos: Sequence[Video], folder: Path, report: Callable[[int, int], None]
+    ledger: LedgerReader, videos: Sequence[Video], folder: Path, report: Callable[[int, int], None]
 ) -> dict[str, _Looked]:
     """Reads the videos once, for their posters and for the sheets."""
     (folder / "posters").mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def _notes(table: Table) -> tuple[str, ...]:
 
 
 def _group(
-    ledger: Ledger,
+    ledger: LedgerReader,
     looked: Sequence[_Looked],
     table: Table,
     selections: Mapping[str, Selection],
@@ -262,7 +262,7 @@ def _rounded(value: float | None, decimals: int) -> float | None:
     return None if value is None else round(value, decimals)
 
 
-def _completed(ledger: Ledger, videos: Sequence[Video]) -> str | None:
+def _completed(ledger: LedgerReader, videos: Sequence[Video]) -> str | None:
     """What the prompt agent made of the prompt, if it changed it."""
     for video in videos:
         for artifact in ledger.artifacts(video.id).values():

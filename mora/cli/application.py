@@ -26,7 +26,7 @@ INTERRUPTED: Final = 130
 MENDABLE: Final = frozenset(
     {
         "builtins.PermissionError",
-        "eval.ledger.LedgerError",
+        "eval.ledger.errors.LedgerError",
         "metrics.backbones.loading.WeightsError",
         "metrics.networks.MissingWeightsError",
         "mora.checkpoints.CheckpointError",

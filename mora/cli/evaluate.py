@@ -15,7 +15,7 @@ from mora.errors import SettingError
 from mora.records import FailureKind, TaskName, Video, content_hash
 
 if TYPE_CHECKING:
-    from eval.ledger import Ledger
+    from eval.ledger import Ledger, LedgerReader
     from metrics.networks import Networks
 
 VIDEOS_AT_ONCE: Final = 2
@@ -177,7 +177,7 @@ def _metrics(settings: Settings) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _failures(ledger: "Ledger", protocol: str, weights: str) -> list[str]:
+def _failures(ledger: "LedgerReader", protocol: str, weights: str) -> list[str]:
     """What has no result, a line each.
 
     Where no video has a prompt, none was given, and what compares with one was not to be had.
