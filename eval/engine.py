@@ -37,6 +37,9 @@ from mora.records import Failure, FailureKind, Fingerprint, Score, Video
 PRECISION = "float32"
 """Precision of all networks, as `exact` sets it; part of every fingerprint."""
 
+Read = Callable[[Video, Path], Clip | Failure]
+"""Gives a video's pixels, or says why there are none; the path is the run's folder."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -87,6 +90,7 @@ def evaluate(
     metrics: Sequence[str] = tuple(METRICS),
     batch_size: int = 2,
     retry_failures: bool = False,
+    read: Read | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
     """Gives every video of a run a score of every metric, or the reason why it has none.
@@ -99,6 +103,8 @@ def evaluate(
         batch_size: Videos that are held decoded at once: the one that is scored and those that a
             thread decodes meanwhile. It decides memory and speed, not numbers.
         retry_failures: Whether scores that failed in an earlier session are tried again.
+        read: Gives the videos' pixels; `None` reads their files, as `decode` does. It is called in
+            another thread.
         report: Called at the start and after each video.
 
     Returns:
@@ -119,7 +125,7 @@ def evaluate(
     for name in work.backbones:
         _ = networks[name]  # weights that cannot be read end the evaluation before it begins
     with exact():
-        for video, clip in decode_ahead(work.videos, ledger.run, batch_size):
+        for video, clip in decode_ahead(work.videos, ledger.run, batch_size, read):
             scores = score_video(video, clip, work, networks)
             ledger.record_scores(scores)
             failed = progress.failed + sum(score.failure is not None for score in scores)
@@ -172,7 +178,7 @@ def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
 
 
 def decode_ahead(
-    videos: Sequence[Video], run: Path, ahead: int
+    videos: Sequence[Video], run: Path, ahead: int, read: Read | None = None
 ) -> Iterator[tuple[Video, Clip | Failure]]:
     """Decodes videos in a thread while the caller works on those before.
 
@@ -180,15 +186,17 @@ def decode_ahead(
         videos: Videos, in the order in which they are given.
         run: Folder that their paths are relative to.
         ahead: Videos that are held decoded at once, the one with the caller included.
+        read: Gives a video's pixels; `None` is `decode`.
     """
+    read = decode if read is None else read
     waiting = iter(videos)
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
     try:
-        held = deque((video, pool.submit(decode, video, run)) for video in islice(waiting, ahead))
+        held = deque((video, pool.submit(read, video, run)) for video in islice(waiting, ahead))
         while held:
             video, clip = held.popleft()
             yield video, clip.result()
-            held.extend((each, pool.submit(decode, each, run)) for each in islice(waiting, 1))
+            held.extend((each, pool.submit(read, each, run)) for each in islice(waiting, 1))
     finally:
         pool.shutdown(cancel_futures=True)
 

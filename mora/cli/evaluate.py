@@ -110,14 +110,14 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
 
     protocol = Protocol.model_validate(settings["protocol"])
     spec = TableSpec.model_validate(settings["table"])
-    networks = _networks(settings)
+    networks = networks_of(settings)
     run = ledger.run
     with Meter() as meter:
         engine.evaluate(
             ledger,
             protocol,
             networks,
-            metrics=_metrics(settings),
+            metrics=metrics_of(settings),
             batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
             retry_failures=settings["retry"],
             report=lambda now: meter.update(
@@ -147,7 +147,12 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     return tell_failures(_failures(ledger, protocol.name, networks.weights))
 
 
-def _networks(settings: Settings) -> "Networks":
+def networks_of(settings: Settings) -> "Networks":
+    """The set of weights that the settings name, on their device.
+
+    Raises:
+        SettingError: There is no such set or device, or its folder is not said.
+    """
     import torch
 
     from metrics.networks import Networks
@@ -163,7 +168,12 @@ def _networks(settings: Settings) -> "Networks":
     return Networks(weights, place, torch.device(torch_device(settings["executor"]["device"])))
 
 
-def _metrics(settings: Settings) -> tuple[str, ...]:
+def metrics_of(settings: Settings) -> tuple[str, ...]:
+    """Names of the metrics that the settings ask for, all of them if they name none.
+
+    Raises:
+        SettingError: A name is not known or comes twice.
+    """
     from metrics.registry import METRICS
 
     names = settings["metrics"]
