@@ -6,6 +6,7 @@ miniature head takes miniature CLIP's embedding; what its ratings mean is said i
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from metrics.backbones import clip
 from metrics.backbones.card import Address, Card, Preprocessing, Shipped
-from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.loading import filled, read_card
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,12 @@ def build(settings: HeadSettings) -> nn.Linear:
 
 
 def load(card: Card[HeadSettings], path: Path, device: torch.device) -> nn.Linear:
-    """Builds the head and fills it with the weights at `path`, strictly.
-
-    Args:
-        card: `OFFICIAL` or `MINI`.
-        path: File of weights.
-        device: Where the head goes.
+    """Loads the head of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
-        WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
+        WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    head = build(card.settings)
-    load_strictly(head, read_card(card, path), path)
-    return head.to(device).eval().requires_grad_(requires_grad=False)
+    return filled(partial(build, card.settings), read_card(card, path), path, device)
 
 
 @torch.inference_mode()

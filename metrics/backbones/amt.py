@@ -12,6 +12,7 @@ whose warped frames are averaged and corrected.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
-from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
 
@@ -427,15 +428,12 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
 
 
 def load(card: Card[AmtSettings], path: Path, device: torch.device) -> Amt:
-    """Builds the network of `card` with the weights in the file `path`, ready to infer.
+    """Loads the network of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    tensors = read_card(card, path)
-    model = Amt(card.settings)
-    load_strictly(model, tensors, path)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    return filled(partial(Amt, card.settings), read_card(card, path), path, device)
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ Source: "Learning Transferable Visual Models From Natural Language Supervision" 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, CLIPTextCfg
 from torch import Tensor, nn
 
 from metrics.backbones.card import Address, Card, Preprocessing, Shipped
-from metrics.backbones.loading import WeightsError, file_sha256, load_strictly, read_card
+from metrics.backbones.loading import WeightsError, file_sha256, filled, read_card
 
 _STORE = "https://openaipublic.azureedge.net/clip/models"
 _SHAPES_ONLY = ("input_resolution", "context_length", "vocab_size")
@@ -167,12 +168,14 @@ def build(settings: ClipSettings) -> CLIP:
     )
 
 
-def half_tensors(model: CLIP) -> Iterator[str]:
+def half_tensors(settings: ClipSettings) -> Iterator[str]:
     """Names the tensors that the published program holds in half precision.
 
     They are the matrices and biases of convolutions, linear layers and attention, and both
     projections; embeddings, norms and the scale of the logits stay in float32.
     """
+    with torch.device("meta"):
+        model = build(settings)
     for path, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
             for name, _ in module.named_parameters(path, recurse=False):
@@ -181,44 +184,26 @@ def half_tensors(model: CLIP) -> Iterator[str]:
 
 
 def load(card: Card[ClipSettings], path: Path, device: torch.device) -> CLIP:
-    """Builds the network and fills it with the weights at `path`, strictly.
-
-    Args:
-        card: `B32`, `L14` or `MINI`.
-        path: File of weights.
-        device: Where the network goes.
+    """Loads the network of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
-        WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
+        WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    tensors = _read(card, path)
-    model = build(card.settings)
-    fit(model, card, tensors, path)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    tensors = as_published(_read(card, path), card.settings)
+    return filled(partial(build, card.settings), tensors, path, device)
 
 
-def fit(model: CLIP, card: Card[ClipSettings], tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Fills a network with tensors of the published names, strictly.
+def as_published(tensors: Mapping[str, Tensor], settings: ClipSettings) -> dict[str, Tensor]:
+    """Gives tensors as the published program holds them: some of them rounded to half precision.
 
-    Args:
-        model: The network that `build` made.
-        card: Whose weights they are.
-        tensors: The weights.
-        source: Where they come from, for the error.
-
-    Raises:
-        WeightsError: A tensor is missing, left over or misshapen.
+    What only repeats the network's size is left out.
     """
-    rounded = set(half_tensors(model)) if card.settings.half else set()
-    load_strictly(
-        model,
-        {
-            name: tensor.half() if name in rounded else tensor
-            for name, tensor in tensors.items()
-            if name not in _SHAPES_ONLY
-        },
-        source,
-    )
+    rounded = set(half_tensors(settings)) if settings.half else set()
+    return {
+        name: tensor.half() if name in rounded else tensor
+        for name, tensor in tensors.items()
+        if name not in _SHAPES_ONLY
+    }
 
 
 def _read(card: Card[ClipSettings], path: Path) -> Mapping[str, Tensor]:

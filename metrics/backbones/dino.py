@@ -18,7 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from metrics.backbones.card import Address, Card, Preprocessing, Shipped
-from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.loading import filled, read_card
 
 
 @dataclass(frozen=True)
@@ -122,19 +122,12 @@ class Dino(VisionTransformer):
 
 
 def load(card: Card[DinoSettings], path: Path, device: torch.device) -> Dino:
-    """Builds the network and fills it with the weights at `path`, strictly.
-
-    Args:
-        card: `OFFICIAL` or `MINI`.
-        path: File of weights.
-        device: Where the network goes.
+    """Loads the network of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
-        WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
+        WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    model = Dino(card.settings)
-    load_strictly(model, read_card(card, path), path)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    return filled(partial(Dino, card.settings), read_card(card, path), path, device)
 
 
 @torch.inference_mode()

@@ -1,16 +1,20 @@
 """Weights from files: read without running code, fitted strictly, known by their sha256."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from metrics.backbones.card import Card, Settings
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _SHOWN = 20
 """Names that an error lists of each kind before it only counts the rest."""
@@ -63,12 +67,13 @@ def read_tensors(path: Path, key: str | None = None) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copies `tensors` into `module`, and accepts nothing missing, extra or of another shape.
+    """Fills `module` with `tensors`, and accepts nothing missing, extra or of another shape.
 
     Floating-point tensors of any precision are converted to the module's.
 
     Args:
-        module: Gets the weights, whatever device it is on.
+        module: Gets the weights: copies, on the device that it is on; or, if it is on the meta
+            device, the tensors themselves.
         tensors: What the file holds.
         source: The file, for the error.
 
@@ -94,7 +99,31 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
             + "; ".join(faults)
             + "; give the file that belongs to the card"
         )
-    module.load_state_dict(tensors)
+    converted = {name: tensor.to(own[name].dtype) for name, tensor in tensors.items()}
+    module.load_state_dict(converted, assign=any(tensor.is_meta for tensor in own.values()))
+
+
+def filled(
+    build: Callable[[], Network], tensors: Mapping[str, Tensor], source: Path, device: torch.device
+) -> Network:
+    """Builds a network and fills it strictly, ready to infer.
+
+    Its own random weights are never made, and tensors that need no conversion are not copied: a
+    network of 1.7 GB takes 1.7 GB while it is loaded, not twice that.
+
+    Args:
+        build: Makes the network.
+        tensors: What the file holds.
+        source: The file, for the error.
+        device: Where the network goes.
+
+    Raises:
+        WeightsError: A tensor is missing, left over or of another shape.
+    """
+    with init_empty_weights(include_buffers=False):
+        network = build()
+    load_strictly(network, tensors, source)
+    return network.to(device).eval().requires_grad_(requires_grad=False)
 
 
 def read_card(card: Card[Settings], path: Path) -> dict[str, Tensor]:

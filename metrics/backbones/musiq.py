@@ -8,6 +8,7 @@ size and shape is judged as it is. pyiqa is imported where it is used: it takes 
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
-from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.loading import filled, read_card
 
 LIMIT = 512
 """Side in pixels to which `scores` shrinks what is longer."""
@@ -89,15 +90,12 @@ def build(settings: MusiqSettings) -> nn.Module:
 
 
 def load(card: Card[MusiqSettings], path: Path, device: torch.device) -> nn.Module:
-    """Builds the network of `card` with the weights in the file `path`, ready to infer.
+    """Loads the network of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    tensors = read_card(card, path)
-    model = build(card.settings)
-    load_strictly(model, tensors, path)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    return filled(partial(build, card.settings), read_card(card, path), path, device)
 
 
 @torch.inference_mode()

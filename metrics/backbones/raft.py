@@ -12,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from torchvision.models.optical_flow.raft import (
 
 from metrics.backbones.card import Address, Card, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
-from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
 
@@ -227,16 +228,14 @@ _ALIAS = re.compile(r"^module\.cnet\.layer[23]\.0\.norm3\.")
 
 
 def load(card: Card[RaftSettings], path: Path, device: torch.device) -> Raft:
-    """Builds the network of `card` with the weights in the file `path`, ready to infer.
+    """Loads the network of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
     tensors = read_card(card, path)
     tensors = {name: value for name, value in tensors.items() if not _ALIAS.match(name)}
-    model = Raft(card.settings)
-    load_strictly(model, tensors, path)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    return filled(partial(Raft, card.settings), tensors, path, device)
 
 
 @torch.inference_mode()

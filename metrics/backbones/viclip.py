@@ -8,6 +8,7 @@ Source: "InternVid: A Large-scale Video-Text Dataset for Multimodal Understandin
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from open_clip.transformer import LayerNorm, QuickGELU, TextTransformer, Transfo
 from torch import Tensor, nn
 
 from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
-from metrics.backbones.loading import load_strictly, read_card
+from metrics.backbones.loading import filled, read_card
 
 
 @dataclass(frozen=True)
@@ -185,19 +186,12 @@ class ViClip(nn.Module):
 
 
 def load(card: Card[ViClipSettings], path: Path, device: torch.device) -> ViClip:
-    """Builds the network and fills it with the weights at `path`, strictly.
-
-    Args:
-        card: `OFFICIAL` or `MINI`.
-        path: File of weights.
-        device: Where the network goes.
+    """Loads the network of `card` with the weights in the file `path`, ready to infer.
 
     Raises:
-        WeightsError: The file cannot be read, or a tensor is missing, left over or misshapen.
+        WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    model = ViClip(card.settings)
-    load_strictly(model, read_card(card, path), path)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    return filled(partial(ViClip, card.settings), read_card(card, path), path, device)
 
 
 @torch.inference_mode()

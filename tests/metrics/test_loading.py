@@ -11,6 +11,7 @@ from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.loading import (
     WeightsError,
     file_sha256,
+    filled,
     load_strictly,
     read_card,
     read_tensors,
@@ -67,6 +68,29 @@ def test_a_module_is_untouched_by_weights_that_do_not_fit() -> None:
     with pytest.raises(WeightsError):
         load_strictly(module, {"bias": torch.ones(2)}, Path("some.pth"))
     assert torch.equal(module.bias, before)
+
+
+class Masked(nn.Linear):
+    """A network with a buffer that no file holds."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.register_buffer("mask", torch.tensor([1.0, 0.0]), persistent=False)
+
+
+def test_a_network_takes_the_files_tensors_and_keeps_what_no_file_holds() -> None:
+    given = tensors()
+    network = filled(Masked, given, Path("some.pth"), torch.device("cpu"))
+    assert network.weight.data_ptr() == given["weight"].data_ptr(), "the tensor was copied"
+    assert torch.equal(network.bias, given["bias"])
+    assert network.mask.tolist() == [1, 0]
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    halves = {name: value.half() for name, value in given.items()}
+    widened = filled(Masked, halves, Path("some.pth"), torch.device("cpu"))
+    assert widened.weight.dtype == torch.float32
+    with pytest.raises(WeightsError, match="missing: bias"):
+        filled(Masked, {"weight": given["weight"]}, Path("some.pth"), torch.device("cpu"))
 
 
 class Trap:
