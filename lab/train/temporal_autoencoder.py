@@ -1,16 +1,20 @@
 """Trains the autoencoder of the miniature image-to-video model.
 
 It is an `AutoencoderKLTemporalDecoder`, as Stable Video Diffusion's: frames are encoded one by one
-and decoded together. Its decoder pads with nothing in time, so what it learns at the ends of a clip
-differs from what it learns within, and from what a lone frame needs. It therefore sees clips of
+and decoded together. It learns in two phases, as that model's did. First it learns pictures, each a clip
+of one frame. Then the encoder stays as it is, and the decoder learns clips.
+
+The decoder pads with nothing in time, so what it learns at the ends of a clip differs from what it
+learns within, and from what a lone frame needs. In the second phase it therefore sees clips of
 several lengths, and their first and last frames count double.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
-from torch import Tensor
+from torch import Tensor, nn
 
 from lab.train.autoencoders import (
     HELD_OUT,
@@ -42,12 +46,18 @@ FLICKER: Final = 0.5
 """Weight of an error's change from frame to frame."""
 
 SCENES: Final = 16_384
+PICTURES: Final = 48
+"""Lone pictures a step of the first phase."""
 BATCH: Final = 1
-"""Sets of clips a step."""
-STEPS: Final = 6_000
-RATE: Final = 4e-3
-"""Peak learning rate. With so few channels a group the usual 1e-3 leaves colours unlearnt for long:
-on lone pictures, 32 a step, it reached 20.6 dB after 400 steps, 4e-3 reached 22.5 dB."""
+"""Sets of clips a step of the second phase."""
+PICTURE_STEPS: Final = 9_000
+CLIP_STEPS: Final = 3_000
+PICTURE_SHARE: Final = 0.6
+"""Share of the time that the first phase takes."""
+PICTURE_RATE: Final = 4e-3
+"""Peak learning rate of the first phase. With so few channels a group the usual 1e-3 leaves colours
+unlearnt for long: 32 pictures a step, it reached 20.6 dB after 400 steps, 4e-3 reached 22.5 dB."""
+CLIP_RATE: Final = 1e-3
 CLIPS: Final = 48
 """Held-out clips that figures are taken on, and training clips that the scale is."""
 
@@ -72,32 +82,12 @@ def train(settings: Settings) -> None:
     device = settings.device
     torch.backends.cudnn.benchmark = True  # every shape is fixed and seen before the capture
     sets = settings.batch or BATCH
-    drawn = sets * (settings.steps or STEPS)
+    drawn = sets * (settings.steps or CLIP_STEPS)
     scenes = encode(sample_scenes(min(SCENES, 8 * drawn), settings.seed)).to(device)
     vae = AutoencoderKLTemporalDecoder(**VAE)
     start_with_little_noise(vae)
-    weights = {length: end_weights(length, device) for length, _ in LENGTHS}
-
-    def loss() -> tuple[Tensor, dict[str, Tensor]]:
-        clips = [film(scenes, sets * count, length) for length, count in LENGTHS]
-        # Not in bfloat16: its group norms go by float32, and the casts cost more than they save.
-        posterior = vae.encode(torch.cat([clip.flatten(0, 1) for clip in clips])).latent_dist
-        parts = posterior.sample().split([clip.shape[0] * clip.shape[1] for clip in clips])
-        frames = sum(len(part) for part in parts)
-        latent = latent_loss(posterior)
-        wrong = torch.zeros((), device=device)
-        values = {"latent": latent}
-        for clip, latents in zip(clips, parts, strict=True):
-            length = clip.shape[1]
-            decoded = vae.decode(latents, num_frames=length).sample.unflatten(0, clip.shape[:2])
-            wrong = wrong + clip_loss(decoded, clip, weights[length]) * (len(latents) / frames)
-            error = (decoded - clip).detach() / 2
-            values[f"psnr_{length}"] = -10 * error.square().mean().log10()
-        return wrong + latent, values
-
-    training = Training("temporal_autoencoder", {"vae": vae}, loss, settings, steps=STEPS, lr=RATE)
-    training.run()
-    training.averaged()
+    start_blind_in_time(vae)
+    steps = train_on_pictures(vae, scenes, settings) + train_on_clips(vae, scenes, sets, settings)
     count = min(CLIPS, drawn)
     with torch.no_grad():
         seen = film_evenly(scenes[:count])
@@ -114,11 +104,111 @@ def train(settings: Settings) -> None:
     latents = {"scaling_factor": factor, "largest_channel_mean": offset}
     save_json(
         settings.out / "temporal_autoencoder.json",
-        {"bytes": size, "steps": training.step, **figures, **latents},
+        {"bytes": size, "steps": steps, **figures, **latents},
     )
     rows = [row for clip in clips[:4] for row in (clip, reconstruct(shipped, clip))]
     save_sheet(settings.out / "temporal_autoencoder.png", [(row + 1) / 2 for row in rows])
     print(f"temporal_autoencoder: {figures}", flush=True)
+
+
+def start_blind_in_time(vae: AutoencoderKLTemporalDecoder) -> None:
+    """Makes an untrained decoder's frames independent of one another.
+
+    The kernels in time begin as nothing but their middle, and the last of them hands its colours
+    on. Lone frames teach the outer parts nothing, so that a clip still decodes frame by frame after
+    the first phase, but for the norms in time.
+    """
+    with torch.no_grad():
+        for module in vae.decoder.modules():
+            if isinstance(module, nn.Conv3d) and module.kernel_size[0] == 3:
+                module.weight[:, :, 0] = 0
+                module.weight[:, :, 2] = 0
+        last = vae.decoder.time_conv_out
+        last.weight[:, :, 1, 0, 0] = torch.eye(last.out_channels)
+        last.bias.zero_()
+
+
+def train_on_pictures(
+    vae: AutoencoderKLTemporalDecoder, scenes: SceneBatch, settings: Settings
+) -> int:
+    """The first phase: trains the whole autoencoder on lone frames.
+
+    Args:
+        vae: The autoencoder; it is moved to the device and ends with its averaged weights.
+        scenes: Scenes to draw from, on the device.
+        settings: The training's; a share of its time and all of its steps.
+
+    Returns:
+        Steps made.
+    """
+
+    def loss() -> tuple[Tensor, dict[str, Tensor]]:
+        pictures = film(scenes, PICTURES if settings.batch is None else settings.batch, 1)[:, 0]
+        # Not in bfloat16: its group norms go by float32, and the casts cost more than they save.
+        posterior = vae.encode(pictures).latent_dist
+        decoded = vae.decode(posterior.sample(), num_frames=1).sample
+        latent = latent_loss(posterior)
+        wrong = reconstruction_loss(decoded, pictures).mean()
+        return wrong + latent, {"latent": latent, "psnr": psnr(decoded.detach(), pictures).mean()}
+
+    training = Training(
+        "temporal_autoencoder_pictures",
+        {"vae": vae},
+        loss,
+        replace(settings, seconds=PICTURE_SHARE * settings.seconds),
+        steps=PICTURE_STEPS,
+        lr=PICTURE_RATE,
+    )
+    training.run()
+    training.averaged()
+    return training.step
+
+
+def train_on_clips(
+    vae: AutoencoderKLTemporalDecoder, scenes: SceneBatch, sets: int, settings: Settings
+) -> int:
+    """The second phase: trains the decoder on clips of several lengths.
+
+    Args:
+        vae: The autoencoder after the first phase; its decoder ends with its averaged weights.
+        scenes: Scenes to draw from, on the device.
+        sets: Sets of clips a step.
+        settings: The training's; the rest of its time and all of its steps.
+
+    Returns:
+        Steps made.
+    """
+    weights = {length: end_weights(length, settings.device) for length, _ in LENGTHS}
+    total = sum(length * count for length, count in LENGTHS)
+
+    def loss() -> tuple[Tensor, dict[str, Tensor]]:
+        clips = [film(scenes, sets * count, length) for length, count in LENGTHS]
+        with torch.no_grad():
+            posterior = vae.encode(torch.cat([clip.flatten(0, 1) for clip in clips])).latent_dist
+        parts = posterior.sample().split([clip.shape[0] * clip.shape[1] for clip in clips])
+        wrong = torch.zeros((), device=settings.device)
+        values = {}
+        for clip, latents in zip(clips, parts, strict=True):
+            length = clip.shape[1]
+            decoded = vae.decode(latents, num_frames=length).sample.unflatten(0, clip.shape[:2])
+            share = len(latents) / (sets * total)
+            wrong = wrong + clip_loss(decoded, clip, weights[length]) * share
+            values[f"psnr_{length}"] = psnr(
+                decoded.detach().flatten(0, 1), clip.flatten(0, 1)
+            ).mean()
+        return wrong, values
+
+    training = Training(
+        "temporal_autoencoder_clips",
+        {"decoder": vae.decoder},
+        loss,
+        replace(settings, seconds=(1 - PICTURE_SHARE) * settings.seconds),
+        steps=CLIP_STEPS,
+        lr=CLIP_RATE,
+    )
+    training.run()
+    training.averaged()
+    return training.step
 
 
 def film(scenes: SceneBatch, count: int, length: int) -> Tensor:

@@ -1,8 +1,9 @@
 """Trains all miniature models, several at once on one card: `python -m lab.train.together`.
 
-The models are small, so that one of them alone leaves most of a large GPU idle. They run in lanes
-side by side, one process a model; within a lane each waits for the one before, which is also how
-the diffusion models get the autoencoder that they need. A second call resumes where the first was
+They run in two lanes side by side, one process a model, so that one computes while the other loads,
+renders its pool or measures. More lanes gain nothing: processes take turns on a card. Within a lane
+each waits for the one before, which is also how the diffusion models get the autoencoder that they
+need. A second call resumes where the first was
 stopped: finished models are not trained again.
 """
 
@@ -14,10 +15,18 @@ import time
 from pathlib import Path
 
 LANES: tuple[tuple[tuple[str, float], ...], ...] = (
-    (("image_autoencoder", 0.22), ("text_to_image", 0.78)),
-    (("temporal_autoencoder", 0.24), ("image_to_video", 0.76)),
-    (("raft", 0.36), ("amt", 0.34), ("musiq", 0.30)),
-    (("clip", 0.33), ("aesthetic", 0.02), ("viclip", 0.37), ("dino", 0.28)),
+    (("temporal_autoencoder", 0.43), ("image_to_video", 0.57)),
+    (
+        ("image_autoencoder", 0.14),
+        ("text_to_image", 0.36),
+        ("clip", 0.09),
+        ("aesthetic", 0.02),
+        ("raft", 0.12),
+        ("amt", 0.10),
+        ("viclip", 0.08),
+        ("musiq", 0.05),
+        ("dino", 0.04),
+    ),
 )
 """Models of each lane in order, with their share of the lane's time."""
 
