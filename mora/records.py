@@ -59,8 +59,34 @@ class TaskName(StrEnum):
     SIMULATE_DIGITAL_WORLD = "simulate_digital_world"
 
 
+class Role(StrEnum):
+    """What an input is to the video that was made from it."""
+
+    INPUT_IMAGE = "input_image"
+    """The picture that was set in motion."""
+    INPUT_VIDEO = "input_video"
+    """The video that was extended or edited."""
+    VIDEO_BEFORE = "video_before"
+    """The video that the connection starts from."""
+    VIDEO_AFTER = "video_after"
+    """The video that the connection leads to."""
+
+
+INPUT_ROLES: Mapping[TaskName, tuple[Role, ...]] = {
+    TaskName.IMAGE_TO_VIDEO: (Role.INPUT_IMAGE,),
+    TaskName.EXTEND_VIDEO: (Role.INPUT_VIDEO,),
+    TaskName.EDIT_VIDEO: (Role.INPUT_VIDEO,),
+    TaskName.CONNECT_VIDEOS: (Role.VIDEO_BEFORE, Role.VIDEO_AFTER),
+}
+"""What the inputs of a task's requests are, in their order. The other tasks take none."""
+
+
 class FailureKind(StrEnum):
-    """Why something has no result. A failure is counted in every table, never dropped."""
+    """Why something has no result. A failure is counted in every table, never dropped.
+
+    `not_applicable` alone is no failure: a metric was asked about a video that it has nothing to
+    say of, such as one that was made from text alone about its likeness to an input.
+    """
 
     NOT_FOUND = "not_found"
     NOT_A_VIDEO = "not_a_video"
@@ -69,6 +95,8 @@ class FailureKind(StrEnum):
     TOO_FEW_FRAMES = "too_few_frames"
     TOO_SMALL = "too_small"
     NO_PROMPT = "no_prompt"
+    NOT_STATED = "not_stated"
+    NOT_APPLICABLE = "not_applicable"
     REFUSED = "refused"
     NOT_FINITE = "not_finite"
     UPSTREAM = "upstream"
@@ -81,6 +109,11 @@ class Failure(Record):
     kind: FailureKind
     message: str
     """What was found, what was expected and what to do, in one sentence or two."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a failure: something that was to be had is missing."""
+        return self.kind != FailureKind.NOT_APPLICABLE
 
 
 class MediaRef(Record):
@@ -100,6 +133,15 @@ class MediaRef(Record):
     def seconds(self) -> float | None:
         """Length of the video in seconds (frames/fps), `None` for a picture."""
         return self.frames / self.fps if self.fps else None
+
+
+class Given(Record):
+    """Which frames of a video were not made but taken over from its inputs."""
+
+    start: int = Field(default=0, ge=0)
+    """Frames at its start that are those of an input."""
+    end: int = Field(default=0, ge=0)
+    """Frames at its end that are those of an input."""
 
 
 class PromptSource(Record):
@@ -204,6 +246,10 @@ class Video(Record):
     """Path that an imported video was read from."""
     media: MediaRef | None = None
     failure: Failure | None = None
+    companions: Mapping[Role, MediaRef | Failure] = Field(default_factory=dict)
+    """What it was made from, or why that cannot be read."""
+    given: Given | None = None
+    """Its frames that were taken over from its inputs; `None` where nobody said."""
 
     @model_validator(mode="after")
     def _one_outcome(self) -> "Video":

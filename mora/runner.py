@@ -13,9 +13,11 @@ from typing import Protocol
 from mora.generator import Generator
 from mora.media import Clip, MediaError, MediaStore, read_image
 from mora.records import (
+    INPUT_ROLES,
     Artifact,
     Failure,
     FailureKind,
+    Given,
     Json,
     MediaRef,
     Request,
@@ -295,16 +297,19 @@ def _upstream(failed: Artifact) -> Failure:
 
 
 def _video(request: Request, stages: Sequence[Stage], state: State) -> Video:
+    task = request.prompt.task
     failure = state.failed.failure if state.failed is not None else None
     if state.failed is not None and state.failed.stage != stages[-1].name:
         failure = _upstream(state.failed)
     return Video(
         id=request.id,
         model=request.model,
-        task=request.prompt.task,
+        task=task,
         prompt_id=request.prompt.id,
         text=request.prompt.text,
         seed=request.seed,
         media=None if failure is not None else state.media["video"],
         failure=failure,
+        companions=dict(zip(INPUT_ROLES.get(task, ()), request.inputs, strict=False)),
+        given=Given() if task is TaskName.EDIT_VIDEO else None,  # an edited frame is a new one
     )

@@ -17,7 +17,7 @@ import pytest
 from eval.ledger import Ledger
 from mora.generator import TaskGenerator, plan
 from mora.media import Clip, MediaStore, read_image, read_video
-from mora.records import FailureKind, Prompt, TaskName
+from mora.records import FailureKind, Given, MediaRef, Prompt, Request, Role, TaskName
 from mora.runner import Progress, Runner
 from mora.tasks.stage import Inputs, Product, Stage, Task, Worker
 
@@ -257,3 +257,28 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path):
 def _media(folder: Path) -> dict[str, bytes]:
     files = (folder / "media").rglob("*.*")
     return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.is_file()}
+
+
+def test_a_video_names_what_it_was_made_from(tmp_path):
+    tasks = (TaskName.EDIT_VIDEO, TaskName.CONNECT_VIDEOS)
+    [made] = Studio().generator().bound
+    generator = TaskGenerator("toy", tuple(Task(task, made.stages) for task in tasks))
+    inputs = tuple(
+        MediaRef(sha256=name, path=name, kind="video", width=8, height=8, frames=4, fps=7)
+        for name in ("one.mp4", "other.mp4")
+    )
+
+    def run(task: TaskName, inputs: tuple[MediaRef, ...]):
+        prompt = Prompt(id=task, task=task, text="a red circle")
+        request = Request(model="toy", recipe="toy", prompt=prompt, inputs=inputs, seed=1)
+        with Ledger.open(tmp_path, {}) as ledger:
+            [video] = Runner(ledger, MediaStore(tmp_path)).run(generator, task, [request])
+            assert ledger.videos()[-1] == video
+        return video
+
+    edited = run(TaskName.EDIT_VIDEO, inputs[:1])
+    assert edited.companions == {Role.INPUT_VIDEO: inputs[0]}
+    assert edited.given == Given(), "no frame of an edited video is the input's"
+    joined = run(TaskName.CONNECT_VIDEOS, inputs)
+    assert joined.companions == {Role.VIDEO_BEFORE: inputs[0], Role.VIDEO_AFTER: inputs[1]}
+    assert joined.given is None
