@@ -138,12 +138,11 @@ def score_video(
         MachineError: The GPU failed.
     """
     metrics = work.metrics[video.id]
+    prints = work.fingerprints
     if isinstance(clip, OutOfMemory):
         return [], clip
     if isinstance(clip, Failure):
-        return [
-            _score(video, work.fingerprints[metric.name], clip, 0.0) for metric in metrics
-        ], None
+        return [_score(video, prints[metric.name], clip, 0.0) for metric in metrics], None
     features: dict[Feature, Values | Failure] = {}
     scores: list[Score] = []
     lack: OutOfMemory | None = None
@@ -159,7 +158,7 @@ def score_video(
             lack = _out_of_memory(error)
         else:
             seconds = time.perf_counter() - started
-            scores.append(_score(video, work.fingerprints[metric.name], result, seconds))
+            scores.append(_score(video, prints[metric.name], result, seconds))
         needed = {feature for later in metrics[place + 1 :] for feature in later.features}
         features = {feature: values for feature, values in features.items() if feature in needed}
         if lack is not None:
@@ -241,7 +240,7 @@ def _out_of_memory(error: Exception) -> OutOfMemory:
     """What an error says of the machine's memory; raises it where that is not what it is about."""
     match machine_fault(error):
         case "memory":
-            return OutOfMemory(" ".join(str(error).split()) or "no memory is left")
+            return OutOfMemory.told_by(error)
         case "device":
             raise MachineError(
                 f"the GPU failed ({str(error).splitlines()[0]}) and computes nothing more in this "

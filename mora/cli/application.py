@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from mora.cli.arguments import CONF, prepare
+from mora.errors import machine_fault
 
 Settings = Mapping[str, Any]
 """A verb's settings, nested and resolved."""
@@ -30,6 +31,7 @@ MENDABLE: Final = frozenset(
         "metrics.backbones.loading.WeightsError",
         "metrics.networks.MissingWeightsError",
         "mora.checkpoints.CheckpointError",
+        "mora.errors.MachineError",
         "mora.errors.SettingError",
         "mora.media.errors.MediaError",
         "prompts.load.PromptSetError",
@@ -124,6 +126,8 @@ def told(error: Exception) -> str | None:
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if kinds & MENDABLE:
         return str(error)
+    if machine_fault(error) == "system":
+        return f"{error}. What was done is stored; mend it and run the same command again."
     if isinstance(error, ValidationError):
         from mora.agents.binding import describe
 

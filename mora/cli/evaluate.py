@@ -1,6 +1,6 @@
 """`mora evaluate`: scores, tables and a report, for runs or for folders of videos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -113,7 +113,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     networks = networks_of(settings)
     run = ledger.run
     with Meter() as meter:
-        engine.evaluate(
+        last = engine.evaluate(
             ledger,
             protocol,
             networks,
@@ -144,7 +144,8 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     print(render(table, "markdown"))
     for name, paths in files:
         print(f"{name:8}{' '.join(map(str, paths))}")
-    return tell_failures(_failures(ledger, protocol.name, networks.weights))
+    failures = _failures(ledger, protocol.name, networks.weights)
+    return tell_failures([*failures, *_unscored(ledger, last.unscored)])
 
 
 def networks_of(settings: Settings) -> "Networks":
@@ -211,3 +212,13 @@ def _failures(ledger: "LedgerReader", protocol: str, weights: str) -> list[str]:
         if not (no_prompts and failure.kind == FailureKind.NO_PROMPT):
             lines[f"{video.model}, {video.prompt_id}: {failure.message}"] = None
     return list(lines)
+
+
+def _unscored(ledger: "LedgerReader", reasons: Mapping[str, str]) -> list[str]:
+    """Videos that memory did not suffice for, a line each. They are no failures of the videos."""
+    return [
+        f"{video.model}, {video.prompt_id}: not scored on all metrics, memory ran out "
+        f"({reasons[video.id]}). Run again with executor.batch_size=1, or on a machine with more."
+        for video in ledger.videos()
+        if video.id in reasons
+    ]

@@ -1,5 +1,6 @@
 """The engine on small clips, with miniature networks of random weights."""
 
+import errno
 import shutil
 import threading
 from collections import Counter
@@ -13,15 +14,18 @@ from goldens.golden import clip as golden_clip
 from random_weights import save_random_weights
 
 import eval.engine as engine
+from eval.decode import OutOfMemory, decode, decode_ahead
 from eval.ledger import Ledger
+from eval.plan import fingerprint, make_plan
 from metrics import features
-from metrics.features import Decoded, DinoFrames, Values
+from metrics.features import Decoded, DinoFrames, Feature, Values
 from metrics.metric import Metric
 from metrics.networks import MissingWeightsError, Networks
 from metrics.object_consistency import ObjectConsistency
 from metrics.protocol import load_protocol
 from metrics.registry import METRICS
-from mora.media import DECODER, read_video, ref, write_video
+from mora.errors import MachineError
+from mora.media import DECODER, Clip, read_video, ref, write_video
 from mora.records import Failure, FailureKind, MediaRef, Prompt, Request, Score, Video
 
 SOUND = load_protocol("sound")
@@ -135,7 +139,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(
         read.append(path.stem)
         return read_video(path, **settings)
 
-    monkeypatch.setattr(engine, "read_video", counted)
+    monkeypatch.setattr("eval.decode.read_video", counted)
     videos = copies(clips, tmp_path)
 
     def stop_after(count: int) -> Callable[[engine.Progress], None]:
@@ -206,6 +210,98 @@ def test_a_video_that_cannot_be_scored_costs_only_itself(
         assert found["0", name] == expected["0", name]
 
 
+@dataclass(frozen=True)
+class Failing(Feature):
+    """A feature whose computation raises an error."""
+
+    error: Exception
+
+    def compute(self, video: Decoded, networks: Networks) -> Values:  # noqa: ARG002
+        raise self.error
+
+
+@dataclass(frozen=True)
+class Fragile(ObjectConsistency):
+    name = "fragile"
+    error: Exception
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        return (Failing(self.error),)
+
+
+LACKS_OF_MEMORY = [
+    MemoryError("no room for (900, 1080, 1920, 3)"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", LACKS_OF_MEMORY)
+def test_what_memory_does_not_suffice_for_is_left_unscored(
+    clips: Path, networks: Networks, tmp_path: Path, error: Exception
+) -> None:
+    [first, *_] = copies(clips, tmp_path)
+    metrics: list[Metric] = [Fragile(SOUND, error), ObjectConsistency(SOUND)]
+    with Ledger.open(tmp_path, {}) as ledger:
+        ledger.add_videos([first])
+        work = make_plan(ledger, metrics, networks)
+    clip = read_video(tmp_path / "0.mp4")
+    scores, lack = engine.score_video(first, clip, work, networks)
+    assert [each.metric for each in scores] == ["object_consistency"]
+    assert scores[0].value is not None
+    assert lack == OutOfMemory(str(error))
+    assert engine.score_video(first, OutOfMemory("none"), work, networks) == (
+        [], OutOfMemory("none"),
+    )  # fmt: skip
+
+
+def test_an_unforeseen_error_is_a_failure_and_a_broken_gpu_the_end(
+    clips: Path, networks: Networks, tmp_path: Path
+) -> None:
+    [first, *_] = copies(clips, tmp_path)
+    clip = read_video(tmp_path / "0.mp4")
+
+    def scored(error: Exception) -> list[Score]:
+        with Ledger.open(tmp_path, {}) as ledger:
+            ledger.add_videos([first])
+            work = make_plan(ledger, [Fragile(SOUND, error)], networks)
+        return engine.score_video(first, clip, work, networks)[0]
+
+    [score] = scored(ZeroDivisionError("division by zero"))
+    assert score.failure is not None
+    assert score.failure.kind is FailureKind.ERROR
+    assert score.failure.message == "ZeroDivisionError: division by zero"
+    with pytest.raises(MachineError, match="an illegal memory access was encountered"):
+        scored(torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_a_video_too_large_for_the_memory_is_tried_again_by_the_next_session(
+    clips: Path, networks: Networks, expected: dict[tuple[str, str], Score], tmp_path: Path
+) -> None:
+    wanted = ("object_consistency",)
+
+    def short(video: Video, run: Path) -> Clip | Failure:
+        if video.id == "1":
+            raise MemoryError("no room")
+        return decode(video, run)
+
+    def full(video: Video, run: Path) -> Clip | Failure:
+        if video.id == "1":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return decode(video, run)
+
+    with Ledger.open(tmp_path, {}) as ledger:
+        ledger.add_videos(copies(clips, tmp_path))
+        last = engine.evaluate(ledger, SOUND, networks, metrics=wanted, read=short)
+        assert (last.done, last.failed, dict(last.unscored)) == (3, 0, {"1": "no room"})
+        assert {video for video, _ in timeless(ledger)} == {"0", "2"}
+        with pytest.raises(OSError, match="No space left"):
+            engine.evaluate(ledger, SOUND, networks, metrics=wanted, read=full)
+        assert engine.evaluate(ledger, SOUND, networks, metrics=wanted).unscored == {}
+        assert timeless(ledger) == {k: each for k, each in expected.items() if k[1] in wanted}
+
+
 def test_failures_are_tried_again_when_asked(
     clips: Path, networks: Networks, tmp_path: Path
 ) -> None:
@@ -260,10 +356,11 @@ def test_a_feature_is_computed_once_for_all_metrics(
     [first, *_] = copies(clips, tmp_path)
     with Ledger.open(tmp_path, {}) as ledger:
         ledger.add_videos([first])
-        work = engine.plan(ledger, metrics, networks)
-    scores = engine.score_video(first, read_video(tmp_path / "0.mp4"), work, networks)
+        work = make_plan(ledger, metrics, networks)
+    scores, lack = engine.score_video(first, read_video(tmp_path / "0.mp4"), work, networks)
     assert [each.metric for each in scores] == ["object_consistency", "twin"]
     assert scores[0].value == scores[1].value
+    assert lack is None
     assert computed["dino"] == 1
 
 
@@ -279,21 +376,21 @@ def test_no_more_videos_are_decoded_than_are_held(
             two_started.set()
         return read_video(path, **settings)
 
-    monkeypatch.setattr(engine, "read_video", noted)
+    monkeypatch.setattr("eval.decode.read_video", noted)
     videos = copies(clips, tmp_path)
-    ahead = engine.decode_ahead(videos, tmp_path, 2)
+    ahead = decode_ahead(videos, tmp_path, 2)
     assert next(ahead)[0] == videos[0]
     assert two_started.wait(60), "nothing was decoded ahead"
     ahead.close()
     assert started == ["0", "1"]
-    one_at_a_time = engine.decode_ahead(videos, tmp_path, 1)
+    one_at_a_time = decode_ahead(videos, tmp_path, 1)
     next(one_at_a_time)
     one_at_a_time.close()
     assert started == ["0", "1", "0"]
 
 
 def test_a_fingerprint_holds_what_the_number_depends_on(networks: Networks) -> None:
-    print_ = engine.fingerprint(METRICS["imaging_quality"](SOUND), networks)
+    print_ = fingerprint(METRICS["imaging_quality"](SOUND), networks)
     assert print_.metric == "imaging_quality"
     assert print_.protocol == "sound"
     assert print_.weights == "mini"
@@ -301,7 +398,7 @@ def test_a_fingerprint_holds_what_the_number_depends_on(networks: Networks) -> N
     assert print_.decoder == DECODER
     assert print_.choices == {"weighting": "videos", "imaging_resize": "longer"}
     assert list(print_.checkpoints) == ["musiq_mini"]
-    paper = engine.fingerprint(METRICS["imaging_quality"](load_protocol("paper")), networks)
+    paper = fingerprint(METRICS["imaging_quality"](load_protocol("paper")), networks)
     assert paper.id != print_.id
 
 

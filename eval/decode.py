@@ -1,0 +1,106 @@
+"""Reads the videos that are to be scored, in a thread ahead of the networks."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from mora.errors import machine_fault
+from mora.media import FOLDER_FPS, Clip, MediaError, read_video, sha256
+from mora.records import Failure, FailureKind, Video
+
+Read = Callable[[Video, Path], Clip | Failure]
+"""Gives a video's pixels, or says why there are none; the path is the run's folder."""
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """The machine's memory did not suffice for a video.
+
+    That says nothing of the video, so it is not a failure that is recorded: it stays unscored, and
+    the next session tries again.
+
+    Attributes:
+        reason: What was said.
+    """
+
+    reason: str
+
+    @classmethod
+    def told_by(cls, error: Exception) -> Self:
+        """Takes the reason from an error, in one line."""
+        return cls(" ".join(str(error).split()) or "no memory is left")
+
+
+def decode_ahead(
+    videos: Sequence[Video], run: Path, ahead: int, read: Read | None = None
+) -> Iterator[tuple[Video, Clip | Failure | OutOfMemory]]:
+    """Decodes videos in a thread while the caller works on those before.
+
+    Args:
+        videos: Videos, in the order in which they are given.
+        run: Folder that their paths are relative to.
+        ahead: Videos that are held decoded at once, the one with the caller included.
+        read: Gives a video's pixels; `None` is `decode`.
+
+    Raises:
+        OSError: The system's means are exhausted, see `mora.errors.machine_fault`.
+    """
+    read = decode if read is None else read
+    waiting = iter(videos)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+    try:
+        held = deque(
+            (video, pool.submit(_shielded, read, video, run)) for video in islice(waiting, ahead)
+        )
+        while held:
+            video, clip = held.popleft()
+            yield video, clip.result()
+            held.extend(
+                (each, pool.submit(_shielded, read, each, run)) for each in islice(waiting, 1)
+            )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def decode(video: Video, run: Path) -> Clip | Failure:
+    """Reads a video from its file, or says why it cannot be read."""
+    if video.media is None:
+        # The record sees to it that a video without media has a failure.
+        return video.failure or Failure(kind=FailureKind.UPSTREAM, message="it was not made")
+    path = run / video.media.path
+    try:
+        clip = read_video(path, folder_fps=video.media.fps or FOLDER_FPS)
+        found = sha256(path)
+    except MediaError as error:
+        return error.failure()
+    if found != video.media.sha256:
+        return Failure(
+            kind=FailureKind.ERROR,
+            message=f"{path} has changed since it was recorded: its sha256 was "
+            f"{video.media.sha256[:12]}…, now it is {found[:12]}…. Evaluate it in a new run.",
+        )
+    return clip
+
+
+def unexpected(error: Exception) -> Failure:
+    """An error that nobody foresaw, as a failure of the video that it happened with."""
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    return Failure(kind=FailureKind.ERROR, message=message)
+
+
+def _shielded(read: Read, video: Video, run: Path) -> Clip | Failure | OutOfMemory:
+    """Reads a video; what goes wrong with it costs only itself, unless it is the machine's."""
+    try:
+        return read(video, run)
+    except Exception as error:
+        match machine_fault(error):
+            case None:
+                return unexpected(error)
+            case "memory":
+                return OutOfMemory.told_by(error)
+            case _:
+                raise

@@ -1,0 +1,87 @@
+"""What is left to score, and under which fingerprints."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eval.ledger import LedgerReader
+from metrics.metric import Metric
+from metrics.networks import Networks
+from mora import __version__
+from mora.media import DECODER
+from mora.records import Fingerprint, Video
+
+PRECISION: Final = "float32"
+"""Precision of all networks, as `eval.engine.exact` sets it; part of every fingerprint."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to score.
+
+    Attributes:
+        videos: Videos that lack a score, in the ledger's order.
+        metrics: For each of them, by its id, the metrics that it lacks.
+        fingerprints: Fingerprint of each metric that was asked for, by its name.
+        styles: Style label of each video's prompt, by the video's id, where there is one.
+        skipped: Videos that lack nothing.
+    """
+
+    videos: tuple[Video, ...]
+    metrics: Mapping[str, tuple[Metric, ...]]
+    fingerprints: Mapping[str, Fingerprint]
+    styles: Mapping[str, str]
+    skipped: int
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Networks that the plan needs, each once, sorted."""
+        return _backbones(metric for each in self.metrics.values() for metric in each)
+
+
+def make_plan(
+    ledger: LedgerReader,
+    metrics: Sequence[Metric],
+    networks: Networks,
+    *,
+    retry_failures: bool = False,
+) -> Plan:
+    """Finds out what is left to score.
+
+    Raises:
+        MissingWeightsError: Weights that the metrics need are not there.
+    """
+    networks.check(_backbones(metrics))
+    by_name = {metric.name: metric for metric in metrics}
+    prints = {metric.name: fingerprint(metric, networks) for metric in metrics}
+    videos = ledger.videos()
+    pending = ledger.pending(
+        [video.id for video in videos], list(prints.values()), retry_failures=retry_failures
+    )
+    styles = {request.id: request.prompt.tags.get("style") for request in ledger.requests()}
+    return Plan(
+        videos=tuple(video for video in videos if video.id in pending),
+        metrics={id_: tuple(by_name[name] for name in names) for id_, names in pending.items()},
+        fingerprints=prints,
+        styles={id_: style for id_, style in styles.items() if isinstance(style, str)},
+        skipped=len(videos) - len(pending),
+    )
+
+
+def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
+    """All that a metric's numbers depend on here."""
+    return Fingerprint(
+        metric=metric.name,
+        protocol=metric.protocol.name,
+        decoder=DECODER,
+        precision=PRECISION,
+        choices=metric.choices,
+        checkpoints=networks.checkpoints(_backbones([metric])),
+        weights=networks.weights,
+        code=__version__,
+    )
+
+
+def _backbones(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    features = {feature for metric in metrics for feature in metric.features}
+    return tuple(sorted({name for feature in features for name in feature.backbones}))
