@@ -12,9 +12,9 @@ Source of all definitions: VBench (arXiv:2311.17982) and its program at 45e79ec.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from torch import Tensor
 from metrics import preprocess
 from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
 from metrics.networks import Networks
+from mora.records import Failure, Given, Role
 
 Choice = str | int | float | bool | None
 Text = Literal["prompt", "style"]
+Part = Literal["whole", "new_part"]
 Values = NDArray[np.floating[Any]]
 
 FORWARD_FRAMES = 16
@@ -53,6 +55,8 @@ class Facts:
         fps: Frames a second.
         prompt: The prompt, if one is known.
         style: The prompt's style label, if it has one.
+        companions: What it is known to have been made from.
+        given: Its frames that were taken over from there, if that is known.
     """
 
     frames: int
@@ -61,6 +65,8 @@ class Facts:
     fps: float
     prompt: str | None = None
     style: str | None = None
+    companions: frozenset[Role] = frozenset()
+    given: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -70,17 +76,44 @@ class Decoded:
     Attributes:
         frames: uint8 `(T, 3, H, W)`, RGB, on the networks' device.
         facts: What else is known of it.
+        companions: What it was made from, decoded when it is first asked for. A picture is a
+            video of one frame. Asking raises `UnreadableCompanionError` where that fails.
     """
 
     frames: Tensor
     facts: Facts
+    companions: Mapping[Role, "Decoded"] = field(default_factory=dict)
+
+
+class UnreadableCompanionError(Exception):
+    """What a video was made from cannot be read.
+
+    Attributes:
+        failure: Why.
+    """
+
+    def __init__(self, role: Role, failure: Failure) -> None:
+        super().__init__(f"{role.value}: {failure.message}")
+        self.failure = Failure(kind=failure.kind, message=str(self))
 
 
 class Feature(ABC):
     """One kind of feature of one video. Features are frozen dataclasses, equal by value."""
 
-    backbones: ClassVar[tuple[str, ...]] = ()
-    """Networks that it needs, by their names in `metrics.networks`."""
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Networks that it needs, by their names in `metrics.networks`."""
+        return ()
+
+    @property
+    def companions(self) -> tuple[Role, ...]:
+        """What it needs of that which the video was made from."""
+        return ()
+
+    @property
+    def captioned(self) -> bool:
+        """Whether it needs a captioner."""
+        return False
 
     @property
     def text(self) -> Text | None:
@@ -98,7 +131,49 @@ class Feature(ABC):
 
         Raises:
             FrameTooSmallError: The frames are smaller than the network can take.
+            UnreadableCompanionError: What the video was made from cannot be read.
         """
+
+
+@dataclass(frozen=True)
+class Of(Feature):
+    """A feature of what the video was made from. It depends on that alone.
+
+    Attributes:
+        role: What that is to the video.
+        feature: The feature.
+    """
+
+    role: Role
+    feature: Feature
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Those of the feature."""
+        return self.feature.backbones
+
+    @property
+    def companions(self) -> tuple[Role, ...]:
+        """The one that the feature is of."""
+        return (self.role,)
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """Those of the feature."""
+        return self.feature.choices
+
+    def compute(self, video: Decoded, networks: Networks) -> Values:
+        """Computes the feature of the companion."""
+        return self.feature.compute(video.companions[self.role], networks)
+
+
+@dataclass(frozen=True)
+class Seconds(Feature):
+    """Length of the video in seconds, frames/fps, `(1,)`."""
+
+    def compute(self, video: Decoded, networks: Networks) -> Values:  # noqa: ARG002
+        """Needs no network."""
+        return np.array([video.facts.frames / video.facts.fps], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -297,15 +372,21 @@ class FlowMagnitudes(Feature):
 
 @dataclass(frozen=True)
 class ViclipVideo(Feature):
-    """ViCLIP's embedding of eight frames of the video, `(1, D)` of unit length."""
+    """ViCLIP's embedding of eight frames of the video, `(1, D)` of unit length.
 
+    Attributes:
+        part: The whole video, or only its frames that were not given.
+    """
+
+    part: Part = "whole"
     backbones = ("viclip",)
 
     def compute(self, video: Decoded, networks: Networks) -> Values:
         """Takes the middle frames of equal intervals, resizes with rounding, embeds."""
         card = networks.card("viclip")
-        picked = preprocess.middle_frames(len(video.frames), card.settings.frames)
-        pixels = preprocess.rounded(video.frames[picked], card.preprocessing)
+        frames = video.frames if self.part == "whole" else video.frames[new_frames(video.facts)]
+        picked = preprocess.middle_frames(len(frames), card.settings.frames)
+        pixels = preprocess.rounded(frames[picked], card.preprocessing)
         return _array(viclip.video_features(networks["viclip"], pixels[None]))
 
 
@@ -324,6 +405,13 @@ class ViclipText(Feature):
         """Embeds the prompt alone."""
         tokens = networks.tokens("viclip", _text(video, "prompt"))
         return _array(viclip.text_features(networks["viclip"], tokens))
+
+
+def new_frames(facts: Facts) -> slice:
+    """The frames that were made, and not taken over from what the video was made from."""
+    if facts.given is None:
+        raise ValueError("it is not known which frames are new; a metric has to refuse the video")
+    return slice(facts.given.start, max(facts.given.start, facts.frames - facts.given.end))
 
 
 def forward_pairs(height: int, width: int) -> int:

@@ -1,16 +1,23 @@
 """What a metric is: facts about it, the features it needs, and arithmetic from them to a number."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import Choice, Facts, Feature, Values
 from metrics.protocol import Protocol
-from mora.records import Failure, FailureKind
+from mora.records import Failure, FailureKind, Role
+
+NAMES: Final[Mapping[Role, str]] = {
+    Role.INPUT_IMAGE: "an input picture",
+    Role.INPUT_VIDEO: "an input video",
+    Role.VIDEO_BEFORE: "a video before",
+    Role.VIDEO_AFTER: "a video after",
+}
 
 
 class Measurement(NamedTuple):
@@ -70,12 +77,31 @@ class Metric(ABC):
             chosen |= feature.choices
         return chosen
 
+    @property
+    def companions(self) -> tuple[Role, ...]:
+        """What a video has to have been made from, for the metric to say anything of it."""
+        roles = (role for feature in self.features for role in feature.companions)
+        return tuple(dict.fromkeys(roles))
+
+    def inapplicable(self, companions: Collection[Role]) -> Failure | None:
+        """Says why the metric does not apply to a video made from these; `None` where it does."""
+        missing = [role for role in self.companions if role not in companions]
+        if not missing:
+            return None
+        return Failure(
+            kind=FailureKind.NOT_APPLICABLE,
+            message=f"{self.name} needs {' and '.join(NAMES[role] for role in missing)}.",
+        )
+
     def frames_used(self, facts: Facts) -> int:
         """Frames of the video that it looks at."""
         return facts.frames
 
     def refusal(self, facts: Facts) -> Failure | None:
         """Says why this video can have no score, before anything is computed; else `None`."""
+        inapplicable = self.inapplicable(facts.companions)
+        if inapplicable is not None:
+            return inapplicable
         used = self.frames_used(facts)
         if used < self.least_frames:
             looked = "" if used == facts.frames else f", of which it looks at {used}"
