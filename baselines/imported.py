@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mora.errors import machine_fault
 from mora.media import MediaError, find_videos, ref
-from mora.records import Failure, FailureKind, MediaRef, TaskName, Video, content_hash
+from mora.records import Failure, MediaRef, TaskName, Video, content_hash
 
 
 def import_folder(
@@ -32,6 +33,7 @@ def import_folder(
 
     Raises:
         MediaNotFoundError: `folder` is not a folder.
+        Exception: The machine is at fault, see `mora.errors.machine_fault`.
     """
     names = [path.relative_to(folder).as_posix() for path in find_videos(folder)]
     names += [name for name in prompts if name not in set(names)]
@@ -60,8 +62,10 @@ def _look(path: Path, run: Path) -> tuple[MediaRef | None, Failure | None]:
         return ref(path, run), None
     except MediaError as error:
         return None, error.failure()
-    except OSError as error:
-        return None, Failure(kind=FailureKind.ERROR, message=f"{path}: {error}")
+    except Exception as error:
+        if machine_fault(error) is not None:
+            raise
+        return None, Failure.unforeseen(error)
 
 
 def _identity(name: str, text: str | None, model: str, task: TaskName) -> str:

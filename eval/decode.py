@@ -86,12 +86,6 @@ def decode(video: Video, run: Path) -> Clip | Failure:
     return clip
 
 
-def unexpected(error: Exception) -> Failure:
-    """An error that nobody foresaw, as a failure of the video that it happened with."""
-    message = " ".join(f"{type(error).__name__}: {error}".split())
-    return Failure(kind=FailureKind.ERROR, message=message)
-
-
 def _shielded(read: Read, video: Video, run: Path) -> Clip | Failure | OutOfMemory:
     """Reads a video; what goes wrong with it costs only itself, unless it is the machine's."""
     try:
@@ -99,7 +93,7 @@ def _shielded(read: Read, video: Video, run: Path) -> Clip | Failure | OutOfMemo
     except Exception as error:
         match machine_fault(error):
             case None:
-                return unexpected(error)
+                return Failure.unforeseen(error)
             case "memory":
                 return OutOfMemory.told_by(error)
             case _:

@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from eval.decode import OutOfMemory, Read, decode_ahead, unexpected
+from eval.decode import OutOfMemory, Read, decode_ahead
 from eval.ledger import Ledger
 from eval.plan import Plan, make_plan
 from metrics.backbones.padding import FrameTooSmallError
@@ -219,7 +219,7 @@ def _computed(feature: Feature, decoded: Decoded, networks: Networks) -> Values 
     except Exception as error:
         if machine_fault(error) is not None:
             raise
-        return unexpected(error)
+        return Failure.unforeseen(error)
 
 
 def _score(video: Video, of: Fingerprint, result: Result, seconds: float) -> Score:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
@@ -86,21 +86,39 @@ class FailureKind(StrEnum):
 
     `not_applicable` alone is no failure: a metric was asked about a video that it has nothing to
     say of, such as one that was made from text alone about its likeness to an input.
+
+    What is the machine's fault (memory, a full disk, a GPU that fails) is none of these: it is not
+    recorded, and the next session tries again.
     """
 
     NOT_FOUND = "not_found"
+    """There is no such file, or it may not be read."""
     NOT_A_VIDEO = "not_a_video"
+    """The file is something else."""
     TRUNCATED = "truncated"
+    """The file ends before what it promises."""
+    CORRUPT = "corrupt"
+    """The file has its length, but not all of its frames decode, or they differ in size."""
     NO_FRAMES = "no_frames"
+    """The file, or the folder of pictures, is empty."""
     TOO_FEW_FRAMES = "too_few_frames"
+    """The metric needs more frames."""
     TOO_SMALL = "too_small"
+    """The metric needs larger frames."""
     NO_PROMPT = "no_prompt"
+    """The metric compares with a text that is not known."""
     NOT_STATED = "not_stated"
+    """The metric needs a fact about the video that nobody stated."""
     NOT_APPLICABLE = "not_applicable"
+    """The metric has nothing to say of such a video."""
     REFUSED = "refused"
+    """The model would not make it."""
     NOT_FINITE = "not_finite"
+    """The number came out as a NaN or an infinity."""
     UPSTREAM = "upstream"
+    """What it would have been made from failed."""
     ERROR = "error"
+    """What nobody foresaw; the message says what it was."""
 
 
 class Failure(Record):
@@ -109,6 +127,12 @@ class Failure(Record):
     kind: FailureKind
     message: str
     """What was found, what was expected and what to do, in one sentence or two."""
+
+    @classmethod
+    def unforeseen(cls, error: Exception) -> Self:
+        """An error that nobody foresaw, in one line with the exception's name."""
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return cls(kind=FailureKind.ERROR, message=message)
 
     @property
     def counts(self) -> bool:

@@ -8,8 +8,9 @@ goes on after the last stored item, and generators share what they would make al
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
+from mora.errors import MachineError, machine_fault
 from mora.generator import Generator
 from mora.media import Clip, MediaError, MediaStore, read_image
 from mora.records import (
@@ -131,6 +132,8 @@ class Runner:
         Raises:
             SettingError: The generator cannot do the task, or a model's settings are wrong.
             CheckpointError: Weights are missing.
+            MachineError: Memory does not suffice for one item, or the GPU failed.
+            OSError: The system's means are exhausted, see `mora.errors.machine_fault`.
         """
         self.journal.add_requests(requests)
         states = {request.id: State(request.prompt.text) for request in requests}
@@ -191,7 +194,8 @@ class Runner:
         """Yields what the model makes of each job, and the seconds spent on it.
 
         Where a batch fails, what it still owes is tried item by item, so that only the items that
-        fail alone are failures.
+        fail alone are failures. What the machine fails at is none: less memory may do for one
+        item, and where it does not, or the GPU fails, the session ends.
         """
         done = 0
         failure: Failure | None = None
@@ -199,9 +203,12 @@ class Runner:
             for product, seconds in self._timed(worker, jobs):
                 yield jobs[done], product, seconds
                 done += 1
-        except MemoryError:
-            raise
         except Exception as error:
+            fault = machine_fault(error)
+            if fault == "system":
+                raise
+            if fault == "device" or (fault == "memory" and len(jobs) == 1):
+                raise MachineError(_machine(fault, error)) from error
             failure = _failure(error)
         # From here on the error is gone, and with it the memory that its traceback held.
         owed = jobs[done:]
@@ -287,8 +294,19 @@ def _advance(state: State, stage: Stage, artifact: Artifact) -> None:
 def _failure(error: Exception) -> Failure:
     if isinstance(error, MediaError):
         return error.failure()
-    message = " ".join(f"{type(error).__name__}: {error}".split())
-    return Failure(kind=FailureKind.ERROR, message=message)
+    return Failure.unforeseen(error)
+
+
+def _machine(fault: Literal["memory", "device"], error: Exception) -> str:
+    """What to tell where the machine ends the session."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    if fault == "device":
+        return f"the GPU failed ({said}). What was made is stored; the same command goes on."
+    return (
+        f"memory does not suffice for a single item ({said}). Free some, name another "
+        "executor.device, or ask the model for fewer or smaller frames. What was made is stored; "
+        "the same command goes on from there."
+    )
 
 
 def _upstream(failed: Artifact) -> Failure:

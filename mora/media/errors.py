@@ -14,7 +14,7 @@ class MediaError(Exception):
         path: What was to be read.
     """
 
-    kind: ClassVar[FailureKind] = FailureKind.ERROR
+    kind: ClassVar[FailureKind]
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(f"{path}: {message}")
@@ -70,9 +70,13 @@ class TruncatedVideoError(MediaError):
 class CorruptVideoError(MediaError):
     """The file has its full length, but not all of its frames decode."""
 
+    kind = FailureKind.CORRUPT
+
 
 class FrameSizeError(MediaError):
     """The frames differ in size."""
+
+    kind = FailureKind.CORRUPT
 
     def __init__(
         self, path: Path, frame: int | str, size: tuple[int, int], first: tuple[int, int]

@@ -1,5 +1,7 @@
 """A folder of existing videos: each is a row, readable or not."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,21 @@ def test_a_mended_file_takes_the_place_of_its_failure_and_an_exchanged_one_is_no
         write_video(folder / "good.mp4", FRAMES[::-1], 8)
         with pytest.raises(LedgerError, match="use another folder for the run"):
             ledger.add_videos(import_folder(folder, run, {}, model="theirs"))
+
+
+def test_what_the_machine_fails_at_is_not_put_down_to_a_file(folder, tmp_path, monkeypatch):
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def strange(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("baselines.imported.ref", exhausted)
+    with pytest.raises(OSError, match="Too many open files"):
+        import_folder(folder, tmp_path / "run", {}, model="theirs")
+    monkeypatch.setattr("baselines.imported.ref", strange)
+    failures = {v.failure.kind for v in import_folder(folder, tmp_path / "run", {}, model="theirs")}
+    assert failures == {FailureKind.ERROR}
 
 
 def test_no_folder_is_an_error(tmp_path):

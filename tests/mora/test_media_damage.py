@@ -203,8 +203,9 @@ def test_damage_in_the_middle_is_noticed(codec: str, tmp_path: Path) -> None:
     data[place + keep : place + size] = b"\x55" * (size - keep)
     path.write_bytes(data)
     assert len(read_video(path, max_frames=12).frames) == 12
-    with pytest.raises(CorruptVideoError, match="frame 12"):
+    with pytest.raises(CorruptVideoError, match="frame 12") as caught:
         read_video(path)
+    assert caught.value.failure().kind is FailureKind.CORRUPT
 
 
 def test_a_frame_that_the_decoder_drops_is_noticed(tmp_path: Path) -> None:

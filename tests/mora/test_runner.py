@@ -1,6 +1,7 @@
 """The runner: stored stage by stage, shared by content, and dear only to what fails."""
 
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from eval.ledger import Ledger
+from mora.errors import MachineError
 from mora.generator import TaskGenerator, plan
 from mora.media import Clip, MediaStore, read_image, read_video
 from mora.records import FailureKind, Given, MediaRef, Prompt, Request, Role, TaskName
@@ -202,12 +205,39 @@ def test_failures_stand_until_they_are_to_be_tried_again(tmp_path):
         assert ledger.videos() == mended
 
 
-@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt()])
-def test_what_ends_the_program_is_not_taken_for_a_failure(tmp_path, error):
-    with pytest.raises(type(error)):
+@pytest.mark.parametrize(
+    ("error", "ends_with"),
+    [
+        (KeyboardInterrupt(), (KeyboardInterrupt, None)),
+        (MemoryError("no room"), (MachineError, "memory does not suffice for a single item")),
+        (torch.OutOfMemoryError("CUDA out of memory."), (MachineError, "CUDA out of memory")),
+        (torch.AcceleratorError("CUDA error: misaligned"), (MachineError, "GPU failed .*misalig")),
+        (OSError(errno.ENOSPC, "No space left"), (OSError, "No space left")),
+    ],
+)
+def test_what_is_no_fault_of_an_item_ends_the_session_and_is_not_recorded(
+    tmp_path, error, ends_with
+):
+    kind, said = ends_with
+    with pytest.raises(kind, match=said):
         _run(tmp_path, Studio(broken=lambda _: error).generator())
     with Ledger.read(tmp_path) as ledger:
         assert ledger.videos() == []
+        stages = [set(ledger.artifacts(request.id)) for request in ledger.requests()]
+    assert stages == [{"prompt"}] * len(PROMPTS), "a fault of the machine was recorded"
+    assert all(video.failure is None for video in _run(tmp_path, Studio().generator()))
+
+
+def test_a_batch_that_is_too_much_for_the_memory_is_made_one_by_one(tmp_path):
+    studio = Studio()
+
+    def broken(_: str) -> Exception | None:
+        return MemoryError() if studio.log[-1] == "picture x2" else None
+
+    studio.broken = broken
+    videos = _run(tmp_path, studio.generator())
+    assert [video.failure for video in videos] == [None] * 4
+    assert studio.log.count("picture x1") == 4
 
 
 def test_seeds_differ_by_prompt_and_sample_but_not_by_model():
