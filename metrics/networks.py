@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -58,14 +58,7 @@ def weights_path(card: Card[Any], folder: Path) -> Path:
     Miniature weights have their place in the project. Published ones are in a folder of the
     card's name, under the name that their publisher gave them.
     """
-    match card.origin:
-        case Shipped(path=path):
-            return folder / path
-        case HubFile(file=file):
-            name = PurePosixPath(file).name
-        case Address(url=url, member=member):
-            name = PurePosixPath(member or url).name
-    return folder / card.name / name
+    return card.path(folder)
 
 
 class Networks:

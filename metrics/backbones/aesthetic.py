@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metrics.backbones import clip
-from metrics.backbones.card import Address, Card, Preprocessing, Shipped
+from metrics.backbones import clip, published
+from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.loading import filled, read_card
 
 
@@ -29,23 +29,12 @@ class HeadSettings:
     embedding: int
 
 
-OFFICIAL = Card(
-    name="laion_aesthetic_vitl14",
-    weights="official",
+OFFICIAL = published.AESTHETIC.card(
     settings=HeadSettings(embedding=clip.L14.settings.embedding),
     preprocessing=Preprocessing(),
-    origin=Address(
-        "https://github.com/LAION-AI/aesthetic-predictor/raw/"
-        "6d122adad522ab246644d9dc1c6d7a3810ee255f/sa_0_4_vit_l_14_linear.pth"
-    ),
-    licence="MIT",
-    source="https://github.com/LAION-AI/aesthetic-predictor",
-    sha256="2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba",
 )
 
-OFFICIAL_PATH = (
-    Path(__file__).parent.parent / "data" / "laion_aesthetic" / "sa_0_4_vit_l_14_linear.pth"
-)
+OFFICIAL_PATH = published.AESTHETIC.path(Path())
 """The published head as it ships with this project."""
 
 MINI = Card(

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
+from metrics.backbones import published
+from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
@@ -57,15 +58,9 @@ class AmtSettings:
 
 _PREPROCESSING = Preprocessing(multiple=16, smallest=128)
 
-OFFICIAL = Card(
-    name="amt_s",
-    weights="official",
+OFFICIAL = published.AMT_S.card(
     settings=AmtSettings(),
     preprocessing=_PREPROCESSING,
-    origin=HubFile("lalala125/AMT", "amt-s.pth"),
-    licence="CC-BY-NC-4.0",
-    source="MCG-NKU/AMT, AMT-S trained on Vimeo90K (arXiv:2304.09790)",
-    key="state_dict",
 )
 
 MINI = Card(

@@ -5,7 +5,7 @@ is plain data. It opens no file and fetches nothing.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, TypeVar
 
 Settings = TypeVar("Settings")
@@ -29,12 +29,12 @@ class HubFile:
     Attributes:
         repository: `owner/name`.
         file: Path inside the repository.
-        revision: Commit, or `main` where no commit could be pinned; then `Card.sha256` decides.
+        revision: Commit, 40 digits in hex.
     """
 
     repository: str
     file: str
-    revision: str = "main"
+    revision: str
 
     @property
     def url(self) -> str:
@@ -95,9 +95,8 @@ class Card(Generic[Settings]):
         origin: Where the file is.
         licence: Licence of the weights (an SPDX name where there is one).
         source: Paper or project that they come from.
-        sha256: Digest of the file in hex, or its first digits where the publisher states no
-            more; `None` where it could not be known. Mini weights need none: the repository
-            pins them.
+        sha256: Digest of the file in hex, or its first digits where no more is known; `None`
+            where it could not be confirmed. Mini weights need none: the repository pins them.
         key: Entry of the file that holds the tensors; `None` where they lie at the top.
     """
 
@@ -111,6 +110,10 @@ class Card(Generic[Settings]):
     sha256: str | None = None
     key: str | None = None
 
+    def path(self, folder: Path) -> Path:
+        """Where the file lies below a folder of weights of its kind, official or mini."""
+        return _path(self.name, self.origin, folder)
+
     def shipped_path(self, mini_weights: Path) -> Path:
         """Path of mini weights below the folder `mini_weights`.
 
@@ -123,3 +126,65 @@ class Card(Generic[Settings]):
                 "fetch them and give their path"
             )
         return mini_weights / self.origin.path
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights as their publisher offers them: a card's facts, without the network.
+
+    They are kept in `metrics.backbones.published`, apart from the networks, so that a list of them
+    loads no network library.
+
+    Attributes:
+        name: As `Card.name`.
+        origin: Where the file is.
+        size: Bytes of the file.
+        sha256: As `Card.sha256`.
+        licence: As `Card.licence`.
+        source: As `Card.source`.
+        used_by: Metrics that need it.
+        key: As `Card.key`.
+        packaged: Path of the file in this project, relative to the package `metrics`, where the
+            project ships it.
+    """
+
+    name: str
+    origin: HubFile | Address
+    size: int | None
+    sha256: str | None
+    licence: str
+    source: str
+    used_by: tuple[str, ...]
+    key: str | None = None
+    packaged: str | None = None
+
+    def path(self, folder: Path) -> Path:
+        """Where the file lies below a folder of official weights, or in this project."""
+        if self.packaged is not None:
+            return Path(__file__).resolve().parents[1] / self.packaged
+        return _path(self.name, self.origin, folder)
+
+    def card(self, settings: Settings, preprocessing: Preprocessing) -> Card[Settings]:
+        """Completes the facts to a card with what the network needs."""
+        return Card(
+            name=self.name,
+            weights="official",
+            settings=settings,
+            preprocessing=preprocessing,
+            origin=self.origin,
+            licence=self.licence,
+            source=self.source,
+            sha256=self.sha256,
+            key=self.key,
+        )
+
+
+def _path(name: str, origin: Shipped | HubFile | Address, folder: Path) -> Path:
+    """Mini weights have their place; published ones their own folder and their publisher's name."""
+    match origin:
+        case Shipped(path=path):
+            return folder / path
+        case HubFile(file=file):
+            return folder / name / PurePosixPath(file).name
+        case Address(url=url, member=member):
+            return folder / name / PurePosixPath(member or url).name

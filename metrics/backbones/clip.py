@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
-from metrics.backbones.card import Address, Card, Preprocessing, Shipped
-from metrics.backbones.loading import WeightsError, file_sha256, filled, read_card
+from metrics.backbones import published
+from metrics.backbones.card import Card, Preprocessing, Shipped
+from metrics.backbones.loading import filled, read_card
 
-_STORE = "https://openaipublic.azureedge.net/clip/models"
 _SHAPES_ONLY = ("input_resolution", "context_length", "vocab_size")
 """Integers in the published files that repeat the network's size."""
 
@@ -71,12 +71,7 @@ def _preprocessing(side: int) -> Preprocessing:
     )
 
 
-_B32_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
-_L14_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
-
-B32 = Card(
-    name="clip_vitb32",
-    weights="official",
+B32 = published.CLIP_B32.card(
     settings=ClipSettings(
         embedding=512,
         side=224,
@@ -92,15 +87,9 @@ B32 = Card(
         half=True,
     ),
     preprocessing=_preprocessing(224),
-    origin=Address(f"{_STORE}/{_B32_SHA256}/ViT-B-32.pt"),
-    licence="MIT",
-    source="arXiv:2103.00020",
-    sha256=_B32_SHA256,
 )
 
-L14 = Card(
-    name="clip_vitl14",
-    weights="official",
+L14 = published.CLIP_L14.card(
     settings=ClipSettings(
         embedding=768,
         side=224,
@@ -116,10 +105,6 @@ L14 = Card(
         half=True,
     ),
     preprocessing=_preprocessing(224),
-    origin=Address(f"{_STORE}/{_L14_SHA256}/ViT-L-14.pt"),
-    licence="MIT",
-    source="arXiv:2103.00020",
-    sha256=_L14_SHA256,
 )
 
 MINI = Card(
@@ -189,7 +174,7 @@ def load(card: Card[ClipSettings], path: Path, device: torch.device) -> CLIP:
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    tensors = as_published(_read(card, path), card.settings)
+    tensors = as_published(read_card(card, path), card.settings)
     return filled(partial(build, card.settings), tensors, path, device)
 
 
@@ -204,21 +189,6 @@ def as_published(tensors: Mapping[str, Tensor], settings: ClipSettings) -> dict[
         for name, tensor in tensors.items()
         if name not in _SHAPES_ONLY
     }
-
-
-def _read(card: Card[ClipSettings], path: Path) -> Mapping[str, Tensor]:
-    if card.weights == "mini":
-        return read_card(card, path)
-    # OpenAI publishes TorchScript archives. They hold code, and nothing but `torch.jit.load` reads
-    # them, so the file is only opened once it is known to be the published one.
-    if not path.is_file():
-        raise WeightsError(f"{path}: there is no such file of weights")
-    if (found := file_sha256(path)) != card.sha256:
-        raise WeightsError(
-            f"{path}: expected the published archive {card.name} with sha256 {card.sha256}, "
-            f"found {found}; delete the file and fetch it again"
-        )
-    return dict(torch.jit.load(path, map_location="cpu").state_dict())
 
 
 @torch.inference_mode()

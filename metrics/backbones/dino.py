@@ -17,7 +17,8 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from metrics.backbones.card import Address, Card, Preprocessing, Shipped
+from metrics.backbones import published
+from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.loading import filled, read_card
 
 
@@ -40,9 +41,7 @@ class DinoSettings:
     heads: int
 
 
-OFFICIAL = Card(
-    name="dino_vitb16",
-    weights="official",
+OFFICIAL = published.DINO.card(
     settings=DinoSettings(side=224, patch=16, width=768, depth=12, heads=12),
     preprocessing=Preprocessing(
         side=224,
@@ -50,11 +49,6 @@ OFFICIAL = Card(
         mean=IMAGENET_DEFAULT_MEAN,
         std=IMAGENET_DEFAULT_STD,
     ),
-    origin=Address(
-        "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth"
-    ),
-    licence="Apache-2.0",
-    source="arXiv:2104.14294",
 )
 
 MINI = Card(

@@ -1,6 +1,7 @@
 """Weights from files: read without running code, fitted strictly, known by their sha256."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from metrics.backbones.card import Card, Settings
+from metrics.backbones.torchscript import is_torchscript, read_torchscript
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -27,7 +29,8 @@ class WeightsError(ValueError):
 def read_tensors(path: Path, key: str | None = None) -> dict[str, Tensor]:
     """Reads a file of tensors onto the CPU: safetensors by its suffix, else a torch checkpoint.
 
-    A torch checkpoint is unpickled with `weights_only=True`, so that it cannot run code.
+    No file can run code: a torch checkpoint is unpickled with `weights_only=True`, and of a
+    TorchScript archive the tensors are read and the program is not.
 
     Args:
         path: The file.
@@ -47,10 +50,15 @@ def read_tensors(path: Path, key: str | None = None) -> dict[str, Tensor]:
                 f"{path}: expected safetensors, could not read it: {error}"
             ) from error
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, according to what the bytes look like
+        stored = (
+            read_torchscript(path)
+            if is_torchscript(path)
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # many kinds are raised, according to what the bytes look like
         raise WeightsError(
-            f"{path}: expected a torch checkpoint of tensors alone, could not read it: {error}"
+            f"{path}: expected a torch checkpoint of tensors alone, could not read it: "
+            f"{_reason(error)}"
         ) from error
     if key is not None:
         if not isinstance(stored, dict) or key not in stored:
@@ -152,6 +160,15 @@ def file_sha256(path: Path) -> str:
 def _sha256(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  they key the cache
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be read, in one line; of what torch refuses, the name."""
+    refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if refused:
+        return f"it asks for {refused[1]}, which is no tensor; nothing in it was run"
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _listed(names: list[str]) -> str:

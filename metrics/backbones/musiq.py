@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
+from metrics.backbones import published
+from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.loading import filled, read_card
 
 LIMIT = 512
@@ -49,15 +50,9 @@ class MusiqSettings:
     longer_side_lengths: tuple[int, int] = (224, 384)
 
 
-OFFICIAL = Card(
-    name="musiq_spaq",
-    weights="official",
+OFFICIAL = published.MUSIQ.card(
     settings=MusiqSettings(),
     preprocessing=Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3),
-    origin=HubFile("chaofengc/IQA-PyTorch-Weights", "musiq_spaq_ckpt-358bb6af.pth"),
-    licence="Apache-2.0",
-    source="google-research/musiq trained on SPAQ, as converted by pyiqa (arXiv:2108.05997)",
-    sha256="358bb6af",
 )
 
 MINI = Card(

@@ -29,7 +29,8 @@ from torchvision.models.optical_flow.raft import (
     upsample_flow,
 )
 
-from metrics.backbones.card import Address, Card, Preprocessing, Shipped
+from metrics.backbones import published
+from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
@@ -68,17 +69,9 @@ class RaftSettings:
 
 _PREPROCESSING = Preprocessing(multiple=8, smallest=128, mean=(0.5,) * 3, std=(0.5,) * 3)
 
-OFFICIAL = Card(
-    name="raft_things",
-    weights="official",
+OFFICIAL = published.RAFT.card(
     settings=RaftSettings(),
     preprocessing=_PREPROCESSING,
-    origin=Address(
-        "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip",
-        member="models/raft-things.pth",
-    ),
-    licence="BSD-3-Clause",
-    source="princeton-vl/RAFT, trained on FlyingChairs and FlyingThings3D (arXiv:2003.12039)",
 )
 
 MINI = Card(

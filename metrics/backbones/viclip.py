@@ -17,7 +17,8 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import LayerNorm, QuickGELU, TextTransformer, Transformer
 from torch import Tensor, nn
 
-from metrics.backbones.card import Card, HubFile, Preprocessing, Shipped
+from metrics.backbones import published
+from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.loading import filled, read_card
 
 
@@ -57,9 +58,7 @@ class ViClipSettings:
     merges: str | None = None
 
 
-OFFICIAL = Card(
-    name="viclip_l",
-    weights="official",
+OFFICIAL = published.VICLIP.card(
     settings=ViClipSettings(
         embedding=768,
         side=224,
@@ -81,10 +80,6 @@ OFFICIAL = Card(
         mean=OPENAI_DATASET_MEAN,
         std=OPENAI_DATASET_STD,
     ),
-    origin=HubFile("OpenGVLab/VBench_Used_Models", "ViClip-InternVid-10M-FLT.pth"),
-    licence="Apache-2.0",
-    source="arXiv:2307.06942",
-    key="model",
 )
 
 MINI = Card(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ GOLDEN = parity.read("amt_s")
 def load_golden(case: str, folder: Path) -> amt.Amt:
     path = folder / "amt-s.pth"
     torch.save({"state_dict": GOLDEN.weights(GOLDEN.cases[case]["weights_seed"])}, path)
-    return amt.load(amt.OFFICIAL, path, CPU)
+    return amt.load(replace(amt.OFFICIAL, sha256=None), path, CPU)
 
 
 @pytest.mark.parametrize("case", sorted(GOLDEN.cases))

@@ -80,10 +80,10 @@ def test_a_foreign_file_is_refused_by_name(tmp_path: Path) -> None:
         clip.load(replace(clip.MINI, settings=SMALL), path, CPU)
 
 
-def test_an_archive_of_code_is_not_opened_unless_it_is_the_published_one(tmp_path: Path) -> None:
+def test_an_archive_that_is_not_the_published_one_is_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "ViT-B-32.pt"
     path.write_bytes(b"something else")
-    with pytest.raises(WeightsError, match="expected the published archive clip_vitb32"):
+    with pytest.raises(WeightsError, match="expected the weights clip_vitb32 with sha256 40d36571"):
         clip.load(clip.B32, path, CPU)
     with pytest.raises(WeightsError, match="no such file"):
         clip.load(clip.B32, tmp_path / "absent.pt", CPU)
