@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from metrics.backbones import published
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
+from metrics.backbones.correlation import coordinates, two_way
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
@@ -207,17 +207,15 @@ class TwoWayCorrelation:
     def __init__(
         self, features0: Tensor, features1: Tensor, t: float, settings: AmtSettings
     ) -> None:
-        volume = correlate(features0, features1)
-        self.forth = pyramid(volume, settings.levels)
-        self.back = pyramid(volume.permute(0, 3, 4, 1, 2), settings.levels)
+        self.forth, self.back = two_way(features0, features1, settings.levels, settings.radius)
         height, width = features0.shape[-2:]
         self.places = coordinates(height, width, features0.device)
-        self.t, self.radius = t, settings.radius
+        self.t = t
 
     def __call__(self, flow0: Tensor, flow1: Tensor) -> Tensor:
         """Looks up where flows (B, 2, H / 8, W / 8), in pixels of that size, point."""
-        forth = look_up(self.forth, self.places + flow1 / self.t, self.radius)
-        back = look_up(self.back, self.places + flow0 / (1 - self.t), self.radius)
+        forth = self.forth(self.places + flow1 / self.t)
+        back = self.back(self.places + flow0 / (1 - self.t))
         return torch.cat([forth, back], dim=1)
 
 

@@ -31,7 +31,7 @@ from torchvision.models.optical_flow.raft import (
 
 from metrics.backbones import published
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, correlate, look_up, pyramid
+from metrics.backbones.correlation import coordinates, one_way
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
@@ -156,7 +156,7 @@ class Raft(nn.Module):
         """Gives the flow at 1/8 of the size and the hidden state after each update."""
         frames0, frames1 = frames0 / 127.5 - 1, frames1 / 127.5 - 1
         features = self.feature_encoder(torch.cat([frames0, frames1]))
-        levels = pyramid(correlate(*features.chunk(2)), self.settings.levels)
+        look_up = one_way(*features.chunk(2), self.settings.levels, self.settings.radius)
         hidden, context = self.context_encoder(frames0).tensor_split([self.settings.hidden], dim=1)
         hidden, context = torch.tanh(hidden), torch.relu(context)
         height, width = features.shape[-2:]
@@ -164,8 +164,7 @@ class Raft(nn.Module):
         flow = torch.zeros_like(start).repeat(len(frames0), 1, 1, 1)
         for _ in range(self.settings.updates):
             flow = flow.detach()  # each update learns from its own step alone (section 3.3)
-            correlation = look_up(levels, start + flow, self.settings.radius)
-            hidden, step = self.update_block(hidden, context, correlation, flow)
+            hidden, step = self.update_block(hidden, context, look_up(start + flow), flow)
             flow = flow + step
             yield flow, hidden
 
