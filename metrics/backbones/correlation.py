@@ -166,7 +166,7 @@ class OnDemand:
         for pixels, around in zip(asking.split(chunk), centres.split(chunk), strict=True):
             whole = around.floor()
             x, y = (whole.long()[:, :, None] + steps).unbind(dim=1)
-            x_inside, y_inside = (0 <= x) & (x < width), (0 <= y) & (y < height)
+            x_inside, y_inside = (x >= 0) & (x < width), (y >= 0) & (y < height)
             index = y.clamp(0, height - 1)[:, None, :] * width + x.clamp(0, width - 1)[:, :, None]
             seen = rows[index.flatten(1)]
             products = (seen @ pixels[:, :, None]).view(-1, side, side)
