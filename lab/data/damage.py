@@ -42,16 +42,12 @@ _LUMA = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-_CHROMA = (
-    (17, 18, 24, 47, 99, 99, 99, 99),
-    (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-    (99, 99, 99, 99, 99, 99, 99, 99),
-)
+"""Table K.1 of ITU-T T.81, quantisation of luminance."""
+
+_CHROMA_CORNER = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
+_CHROMA_REST = 99
+"""Table K.2, of chrominance: its four lowest frequencies each way, and the value of all others."""
+
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
@@ -154,9 +150,12 @@ def _jpeg_tables(device: torch.device) -> _Tables:
     frequency, place = torch.arange(_BLOCK)[:, None], torch.arange(_BLOCK)
     dct = torch.cos(math.pi * (place + 0.5) * frequency / _BLOCK) * math.sqrt(2 / _BLOCK)
     dct[0] /= math.sqrt(2)
-    tables = (torch.tensor(table, dtype=torch.float32) for table in (_LUMA, _CHROMA))
+    luma = torch.tensor(_LUMA, dtype=torch.float32)
+    corner = torch.tensor(_CHROMA_CORNER, dtype=torch.float32)
+    rest = _BLOCK - len(corner)
+    chroma = F.pad(corner, (0, rest, 0, rest), value=_CHROMA_REST)
     matrices = (torch.tensor(matrix) for matrix in (_TO_YCC, _TO_RGB))
-    return _Tables(*(tensor.to(device) for tensor in (*tables, dct, *matrices)))
+    return _Tables(*(tensor.to(device) for tensor in (luma, chroma, dct, *matrices)))
 
 
 def _quantised(planes: Tensor, table: Tensor, quality: Tensor, dct: Tensor) -> Tensor:
