@@ -4,21 +4,18 @@ Everything moves and nothing happens. It is the cheapest video that is not a sti
 that prefers it to a real video rewards camera motion.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from mora.agents.prompt import PromptAgent
-from mora.agents.text_to_image import Picture, TextToImage
-from mora.generator import not_a_task
+from baselines.picture import PictureBaseline
+from mora.agents.binding import Agents
+from mora.agents.text_to_image import Picture
 from mora.media import Clip
-from mora.records import Record, TaskName, content_hash
-from mora.tasks.stage import Inputs, Stage, Worker, prompt_stage, text_to_image_stage
+from mora.records import Record
 
 
 class PanSettings(Record):
@@ -85,45 +82,18 @@ def pan(picture: Picture, settings: PanSettings, seed: int) -> Clip:
     return Clip(np.stack(frames), settings.fps)
 
 
-@dataclass(frozen=True)
-class Pan:
-    """Draws a picture with Mora's agents and moves a window over it.
+def make_pan(name: str, agents: Agents, settings: Mapping[str, Any]) -> PictureBaseline:
+    """Makes the baseline under a name, from Mora's agents and the fields of `PanSettings`.
 
-    Attributes:
-        prompt: The prompt agent.
-        text_to_image: The text-to-image agent.
-        settings: How the window moves.
-        name: Name in tables.
+    Raises:
+        ValidationError: A setting is missing, unknown or wrong.
     """
-
-    prompt: PromptAgent
-    text_to_image: TextToImage
-    settings: PanSettings
-    name: str = "pan"
-
-    @property
-    def tasks(self) -> frozenset[TaskName]:
-        """Text-to-video only."""
-        return frozenset({TaskName.TEXT_TO_VIDEO})
-
-    def stages(self, task: TaskName) -> tuple[Stage, ...]:
-        """Mora's stages up to the picture, then `pan`. Raises `SettingError` for other tasks."""
-        if task not in self.tasks:
-            raise not_a_task(self, task)
-        moved = Stage(
-            name="pan",
-            model="pan",
-            recipe=content_hash(["pan", self.settings]),
-            takes=("image",),
-            makes="video",
-            batch_size=1,
-            open=self._open,
-        )
-        return prompt_stage(self.prompt), text_to_image_stage(self.text_to_image), moved
-
-    @contextmanager
-    def _open(self, device: str) -> Iterator[Worker]:  # noqa: ARG002  no model, no device
-        def work(items: Sequence[Inputs]) -> Iterator[Clip]:
-            return (pan(item.picture(), self.settings, item.seed) for item in items)
-
-        yield work
+    chosen = PanSettings.model_validate(settings)
+    return PictureBaseline(
+        name,
+        "pan",
+        chosen,
+        agents.prompt,
+        agents.text_to_image,
+        animate=lambda picture, seed: pan(picture, chosen, seed),
+    )

@@ -5,26 +5,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from baselines.pan import Pan, PanSettings
-from baselines.still import Still, StillSettings
+from baselines.pan import make_pan
+from baselines.still import make_still
 from mora.agents.binding import Agents, describe
 from mora.errors import SettingError
 from mora.generator import Generator
 
-
-def _still(name: str, agents: Agents, settings: Mapping[str, Any]) -> Generator:
-    chosen = StillSettings.model_validate(settings)
-    return Still(agents.prompt, agents.text_to_image, chosen, name)
-
-
-def _pan(name: str, agents: Agents, settings: Mapping[str, Any]) -> Generator:
-    chosen = PanSettings.model_validate(settings)
-    return Pan(agents.prompt, agents.text_to_image, chosen, name)
-
-
 BASELINES: Final[Mapping[str, Callable[[str, Agents, Mapping[str, Any]], Generator]]] = {
-    "still": _still,
-    "pan": _pan,
+    "still": make_still,
+    "pan": make_pan,
 }
 
 
