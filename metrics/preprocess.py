@@ -11,12 +11,17 @@ on which. The three here are named by what sets them apart:
 
 All take frames as uint8 `(T, 3, H, W)` and give float32 `(T, 3, height, width)` on the same device,
 as the card's `Preprocessing` says: the shorter side to `side` pixels, the longer one truncated to
-an integer, the centre cut out if `crop`, then `(x / 255 - mean) / std`.
+an integer, the centre cut out if `crop`, then `(x / 255 - mean) / std`. All raise `ValueError` where
+`frames` are no uint8 frames or the card asks for another kind of resize, and `FrameTooSmallError`
+where frames are too narrow.
 
 Source: the reference programs of VBench (arXiv:2311.17982), torchvision's resize.
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 from metrics.backbones.card import Preprocessing
+from metrics.backbones.padding import check_proportions
 
 _PIL_FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -33,68 +39,43 @@ _PIL_FILTERS = {
 
 
 def unrounded(frames: Tensor, how: Preprocessing) -> Tensor:
-    """Resizes as floats without antialiasing; values beyond 0..255 are kept.
-
-    Args:
-        frames: uint8 `(T, 3, H, W)`.
-        how: Side, filter, crop, mean and standard deviation.
-
-    Returns:
-        float32 `(T, 3, height, width)`, normalised.
-
-    Raises:
-        ValueError: `frames` are no uint8 frames, or `how` asks for another kind of resize.
-    """
-    side = _checked_side(frames, how)
-    return _finished(_interpolated(frames, side, how.interpolation), side, how)
+    """Resizes as floats without antialiasing; values beyond 0..255 are kept."""
+    return _prepared(frames, how, partial(_interpolated, mode=how.interpolation))
 
 
 def rounded(frames: Tensor, how: Preprocessing) -> Tensor:
-    """Resizes without antialiasing, then clamps and rounds to whole levels 0..255.
+    """Resizes without antialiasing, then clamps and rounds to whole levels 0..255."""
 
-    Args:
-        frames: uint8 `(T, 3, H, W)`.
-        how: Side, filter, crop, mean and standard deviation.
+    def resize(frame: Tensor, size: Size) -> Tensor:
+        return _interpolated(frame, size, how.interpolation).clamp(0, 255).round()
 
-    Returns:
-        float32 `(T, 3, height, width)`, normalised.
-
-    Raises:
-        ValueError: `frames` are no uint8 frames, or `how` asks for another kind of resize.
-    """
-    side = _checked_side(frames, how)
-    levels = _interpolated(frames, side, how.interpolation).clamp(0, 255).round()
-    return _finished(levels, side, how)
+    return _prepared(frames, how, resize)
 
 
 def antialiased(frames: Tensor, how: Preprocessing) -> Tensor:
-    """Resizes each frame as a PIL picture, on the CPU; the result is on the frames' device.
+    """Resizes each frame as a PIL picture, on the CPU; the result is on the frames' device."""
 
-    Args:
-        frames: uint8 `(T, 3, H, W)`.
-        how: Side, filter, crop, mean and standard deviation.
+    def resize(frame: Tensor, size: Size) -> Tensor:
+        picture = Image.fromarray(frame[0].permute(1, 2, 0).cpu().numpy())
+        picture = picture.resize((size.width, size.height), _PIL_FILTERS[how.interpolation])
+        levels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
+        return levels.to(frame.device).float()
 
-    Returns:
-        float32 `(T, 3, height, width)`, normalised.
-
-    Raises:
-        ValueError: `frames` are no uint8 frames, or `how` asks for another kind of resize.
-    """
-    side = _checked_side(frames, how)
-    height, width = resized(frames.shape[-2], frames.shape[-1], side)
-    pictures = [
-        Image.fromarray(frame).resize((width, height), _PIL_FILTERS[how.interpolation])
-        for frame in frames.permute(0, 2, 3, 1).cpu().numpy()
-    ]
-    levels = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
-    return _finished(levels.permute(0, 3, 1, 2).to(frames.device).float(), side, how)
+    return _prepared(frames, how, resize)
 
 
-def resized(height: int, width: int, side: int) -> tuple[int, int]:
-    """Returns height and width after the shorter side became `side`, the longer one truncated."""
+class Size(NamedTuple):
+    """Height and width in pixels."""
+
+    height: int
+    width: int
+
+
+def resized(height: int, width: int, side: int) -> Size:
+    """Returns the size after the shorter side became `side`, the longer one truncated."""
     if height <= width:
-        return side, int(side * width / height)
-    return int(side * height / width), side
+        return Size(side, int(side * width / height))
+    return Size(int(side * height / width), side)
 
 
 def middle_frames(count: int, samples: int) -> list[int]:
@@ -120,7 +101,18 @@ def middle_frames(count: int, samples: int) -> list[int]:
     return picked + picked[-1:] * (samples - len(picked))
 
 
-def _checked_side(frames: Tensor, how: Preprocessing) -> int:
+def _prepared(
+    frames: Tensor, how: Preprocessing, resize: Callable[[Tensor, Size], Tensor]
+) -> Tensor:
+    """Resizes, crops and normalises frames.
+
+    Resizing goes frame by frame: as floats, all frames of a large video would take gigabytes.
+
+    Args:
+        frames: uint8 `(T, 3, H, W)`.
+        how: Side, filter, crop, mean and standard deviation.
+        resize: Takes a frame `(1, 3, H, W)` and a size; gives float32 on the scale 0..255.
+    """
     if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3 or not len(frames):
         raise ValueError(
             f"expected frames as uint8 (T, 3, H, W) with T at least 1, "
@@ -131,21 +123,23 @@ def _checked_side(frames: Tensor, how: Preprocessing) -> int:
             "these resizes bring the shorter side to a given length and do not pad; "
             f"the card asks for side={how.side}, fit={how.fit!r}, multiple={how.multiple}"
         )
-    return how.side
-
-
-def _interpolated(frames: Tensor, side: int, interpolation: str) -> Tensor:
-    size = resized(frames.shape[-2], frames.shape[-1], side)
-    return F.interpolate(frames.float(), size, mode=interpolation, align_corners=False)
-
-
-def _finished(levels: Tensor, side: int, how: Preprocessing) -> Tensor:
-    """Crops and normalises resized frames on the scale 0..255."""
-    if how.crop:
-        # Halves go to the even neighbour, as Python rounds: the reference's crop does so too.
-        top = round((levels.shape[-2] - side) / 2)
-        left = round((levels.shape[-1] - side) / 2)
-        levels = levels[..., top : top + side, left : left + side]
+    height, width = frames.shape[-2:]
+    check_proportions(height, width)
+    size = resized(height, width, how.side)
+    levels = torch.cat([_cropped(resize(frame, size), how) for frame in frames.split(1)])
     mean = levels.new_tensor(how.mean)[:, None, None]
     std = levels.new_tensor(how.std)[:, None, None]
     return (levels / 255 - mean) / std
+
+
+def _interpolated(frame: Tensor, size: Size, mode: str) -> Tensor:
+    return F.interpolate(frame.float(), size, mode=mode, align_corners=False)
+
+
+def _cropped(frame: Tensor, how: Preprocessing) -> Tensor:
+    """Cuts the centre out, if the card asks for it."""
+    if not how.crop or how.side is None:
+        return frame
+    # Halves go to the even neighbour, as Python rounds: the reference's crop does so too.
+    top, left = (round((side - how.side) / 2) for side in frame.shape[-2:])
+    return frame[..., top : top + how.side, left : left + how.side]

@@ -1,26 +1,40 @@
-"""Padding of frames to the sides that a network takes, by repeating their borders."""
+"""Which sizes of frames networks take: padding by repeating the border, and what is too small."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
 
+NARROWEST: Final = 32
+"""Most that a frame's longer side may be of its shorter, where networks scale frames by a side."""
+
 
 class FrameTooSmallError(ValueError):
-    """Frames are smaller than the network can take, so that there is no result to be had.
+    """Frames are smaller or narrower than a network can take, so that there is no result.
 
     Attributes:
         width: Width of the frames as they came, in pixels.
-        height: Height of the frames as they came, in pixels.
-        smallest: Smallest side after padding that the network takes, in pixels.
+        height: Their height.
     """
 
-    def __init__(self, network: str, width: int, height: int, smallest: int) -> None:
+    def __init__(self, width: int, height: int, expected: str) -> None:
         super().__init__(
-            f"{network}: frames of {width}x{height} are too small: padded, both sides must have "
-            f"at least {smallest} pixels; score a larger video or leave this metric out"
+            f"frames of {width}x{height} are too small: {expected}; "
+            "score a larger video or leave this metric out"
         )
-        self.width, self.height, self.smallest = width, height, smallest
+        self.width, self.height = width, height
+
+
+def check_proportions(height: int, width: int) -> None:
+    """Refuses frames whose shorter side vanishes, or whose longer one explodes, when scaled.
+
+    Raises:
+        FrameTooSmallError: The longer side is more than `NARROWEST` times the shorter.
+    """
+    if max(height, width) > NARROWEST * min(height, width):
+        raise FrameTooSmallError(
+            width, height, f"the longer side may be at most {NARROWEST} times the shorter"
+        )
 
 
 class Padding(NamedTuple):
@@ -68,5 +82,10 @@ def pad_to_multiple(
     padding = Padding.to_multiple(height, width, multiple)
     padded = padding.pad(frames)
     if min(padded.shape[-2:]) < smallest:
-        raise FrameTooSmallError(network, width, height, smallest)
+        raise FrameTooSmallError(
+            width,
+            height,
+            f"padded to multiples of {multiple}, both sides must have at least {smallest} pixels "
+            f"for {network}",
+        )
     return padded, padding
