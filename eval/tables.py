@@ -1,8 +1,8 @@
 """Tables in the layout of the paper's: one row a model, and the published rows below.
 
-A table is made from ledgers alone, so that the same ledgers give the same bytes. What has no
-value is a dash and the number of failures, never a zero; where some videos of a row failed, its
-number is marked and a note says how many.
+A table is made from ledgers alone, so that the same ledgers give the same bytes; `eval.rendering`
+writes it as text. What has no value is a dash and the number of failures, never a zero; where some
+videos of a row failed, its number is marked and a note says how many.
 """
 
 import csv
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -23,10 +23,8 @@ from eval.ledger import LedgerReader
 from eval.selection import Selection, differences, select
 from mora.records import Record, TaskName, Video
 
-DASH = "–"
-MARK = "†"
-
-Format = Literal["markdown", "csv", "latex"]
+DASH: Final = "–"
+"""Stands where there is no number."""
 
 
 class Column(Record):
@@ -75,6 +73,10 @@ class TableSpec(Record):
                         "take the mean of"
                     )
         return self
+
+    def decimals_of(self, column: Column) -> int:
+        """Decimals that our numbers have in a column."""
+        return self.decimals if column.decimals is None else column.decimals
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -173,7 +175,7 @@ def make_table(
     )
     used = [each for selection in selections.values() for each in selection.fingerprints]
     rows = _rows(ledgers, spec, selections)
-    sets = _set_label(each.weights for each in used)
+    sets = set_label(each.weights for each in used)
     protocols = sorted({each.protocol for each in used})
     caption = f"{spec.caption}, protocol {' and '.join(protocols) or 'none'}{sets}."
     notes = [
@@ -191,20 +193,6 @@ def make_table(
         published=tuple(_published(spec)),
         notes=tuple(notes),
     )
-
-
-def render(table: Table, form: Format) -> str:
-    """Writes a table as text, ending in a line break.
-
-    Args:
-        table: The table.
-        form: `markdown`; `csv`, one row a model with counts of failures in columns of their own;
-            or `latex`, for the package booktabs.
-    """
-    return {"markdown": _markdown, "csv": _csv, "latex": _latex}[form](table)
-
-
-# -- from scores to cells -------------------------------------------------------------------------
 
 
 def _rows(
@@ -333,138 +321,9 @@ def _published(spec: TableSpec) -> list[tuple[str, ...]]:
     ]
 
 
-def _set_label(weights: Iterable[str]) -> str:
-    """What a caption says of the weights: nothing of the official ones."""
+def set_label(weights: Iterable[str]) -> str:
+    """What captions and rows say of sets of weights: nothing of the official ones."""
     sets = sorted(set(weights))
     if sets in ([], ["official"], ["none"]):
         return ""
     return f" ({' and '.join(sets)} weights)"
-
-
-# -- from cells to text ---------------------------------------------------------------------------
-
-
-def _text(cell: Cell, column: Column, spec: TableSpec) -> str:
-    if cell.value is None:
-        return f"{DASH} ({len(cell.failures)})" if cell.failures else DASH
-    decimals = spec.decimals if column.decimals is None else column.decimals
-    mark = MARK if cell.failures or cell.waiting else ""
-    return f"{cell.value:.{decimals}f}{mark}"
-
-
-def _lines(table: Table) -> list[list[str]]:
-    """Measured rows as texts: label, videos, columns."""
-    spec = table.spec
-    several = len({row.weights for row in table.rows}) > 1
-    return [
-        [
-            row.label + (_set_label(row.weights) if several else ""),
-            str(row.videos),
-            *(_text(row.cells[column.name], column, spec) for column in spec.columns),
-        ]
-        for row in table.rows
-    ]
-
-
-def _footnotes(table: Table) -> list[str]:
-    marked = any(text.endswith(MARK) for line in _lines(table) for text in line)
-    meaning = [f"{MARK} Not of all videos."] if marked else []
-    return [*meaning, *table.notes]
-
-
-def _markdown(table: Table) -> str:
-    spec = table.spec
-    header = ["model", "videos", *(column.title for column in spec.columns)]
-    blank = [""] * (len(header) - 1)
-    lines = [[f"**{table.heading}**", *blank], *_lines(table)]
-    if table.published:
-        lines.append([f"**published ({spec.citation})**", *blank])
-        lines += [[row[0], "", *row[1:]] for row in table.published]
-    lines = [[text.replace("|", "\\|") for text in line] for line in lines]
-    widths = [max(map(len, texts)) for texts in zip(header, *lines, strict=True)]
-
-    def row(texts: Sequence[str]) -> str:
-        first, *rest = zip(texts, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)]
-        return f"| {' | '.join(cells)} |"
-
-    rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (w + 1) + ':' for w in widths[1:])}|"
-    text = "\n".join([table.caption, "", row(header), rule, *map(row, lines)]) + "\n"
-    notes = "".join(f"- {note}\n" for note in _footnotes(table))
-    return text + (f"\n{notes}" if notes else "")
-
-
-def _csv(table: Table) -> str:
-    spec = table.spec
-    names = [column.name for column in spec.columns]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["source", "weights", "model", "videos", *names, *(f"{name}_failed" for name in names)]
-    )
-    for row, line in zip(table.rows, _lines(table), strict=True):
-        cells = [row.cells[name] for name in names]
-        texts = [
-            "" if cell.value is None else text.removesuffix(MARK)
-            for cell, text in zip(cells, line[2:], strict=True)
-        ]
-        failed = [len(cell.failures) for cell in cells]
-        writer.writerow(["measured", "+".join(row.weights), row.label, row.videos, *texts, *failed])
-    for label, *texts in table.published:
-        values = ["" if text == DASH else text for text in texts]
-        writer.writerow(
-            [f"published ({spec.citation})", "", label, "", *values, *([""] * len(names))]
-        )
-    return out.getvalue()
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    DASH: "--",
-    MARK: r"\textsuperscript{\dag}",
-}
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _latex(table: Table) -> str:
-    spec = table.spec
-    count = len(spec.columns) + 2
-
-    def row(texts: Iterable[str]) -> str:
-        return " & ".join(map(_escaped, texts)) + r" \\"
-
-    def heading(text: str) -> str:
-        return rf"\multicolumn{{{count}}}{{l}}{{\emph{{{_escaped(text)}}}}} \\"
-
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_escaped(table.caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (count - 1)}}}",
-        r"\toprule",
-        row(["Model", "Videos", *(column.title for column in spec.columns)]),
-        r"\midrule",
-        heading(table.heading),
-        *map(row, _lines(table)),
-    ]
-    if table.published:
-        lines += [r"\midrule", heading(f"published ({spec.citation})")]
-        lines += [row([label, "", *texts]) for label, *texts in table.published]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\\[2pt] {{\footnotesize {_escaped(note)}}}" for note in _footnotes(table)]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"

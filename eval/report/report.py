@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.ledger import LedgerReader
+from eval.rendering import footnotes, row_texts
 from eval.report.page import (
     FailureLine,
     Group,
@@ -25,7 +26,7 @@ from eval.report.page import (
 )
 from eval.report.sheets import Strip, contact_sheet, thumbnails
 from eval.selection import Scored, Selection, select
-from eval.tables import DASH, MARK, Table
+from eval.tables import DASH, Table
 from metrics.registry import METRICS
 from mora.media import FOLDER_FPS, MediaError, read_video, write_image
 from mora.records import Failure, Video
@@ -176,30 +177,27 @@ def _file_name(model: str, taken: set[str]) -> str:
 def _measured(table: Table) -> tuple[TableLine, ...]:
     """The table's rows. Lengths are facts, of which none is the best."""
     spec = table.spec
-    decimals = [spec.decimals if each.decimals is None else each.decimals for each in spec.columns]
     values = [
         [
-            None if column.fact else _rounded(row.cells[column.name].value, places)
-            for column, places in zip(spec.columns, decimals, strict=True)
+            None
+            if column.fact
+            else _rounded(row.cells[column.name].value, spec.decimals_of(column))
+            for column in spec.columns
         ]
         for row in table.rows
     ]
-    lines = []
-    for row, best in zip(table.rows, mark_best(values), strict=True):
-        numbers = [Number("", str(row.videos))]
-        for column, places, is_best in zip(spec.columns, decimals, best, strict=True):
-            cell = row.cells[column.name]
-            partial = MARK if cell.failures or cell.waiting else ""
-            text = DASH if cell.value is None else f"{cell.value:.{places}f}{partial}"
-            numbers.append(Number(column.title, text, best=is_best))
-        lines.append(TableLine(row.label, tuple(numbers)))
-    return tuple(lines)
+    found = []
+    for (label, videos, *texts), best in zip(row_texts(table), mark_best(values), strict=True):
+        numbers = [
+            Number(column.title, text, best=is_best)
+            for column, text, is_best in zip(spec.columns, texts, best, strict=True)
+        ]
+        found.append(TableLine(label, (Number("", videos), *numbers)))
+    return tuple(found)
 
 
 def _notes(table: Table) -> tuple[str, ...]:
-    notes = list(table.notes)
-    if any(cell.failures or cell.waiting for row in table.rows for cell in row.cells.values()):
-        notes.insert(0, f"{MARK} Not of all videos.")
+    notes = footnotes(table)
     if any("mini" in row.weights for row in table.rows):
         notes.append(
             "Measured with miniature weights: these numbers compare with each other, not with the "

@@ -104,8 +104,9 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     """
     from eval import engine
     from eval.export import export
+    from eval.rendering import render
     from eval.report.report import write_report
-    from eval.tables import TableSpec, make_table, render
+    from eval.tables import TableSpec, make_table
     from metrics.protocol import Protocol
 
     protocol = Protocol.model_validate(settings["protocol"])

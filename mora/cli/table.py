@@ -25,7 +25,8 @@ def main(arguments: Sequence[str]) -> int:
 def table(settings: Settings) -> int:
     """Prints the table of some runs, and writes it where asked. Returns the exit status."""
     from eval.ledger import Ledger
-    from eval.tables import TableSpec, make_table, render
+    from eval.rendering import render
+    from eval.tables import TableSpec, make_table
 
     runs, form = settings["run"], settings["format"]
     if not runs:
@@ -49,7 +50,7 @@ def table(settings: Settings) -> int:
 
 def write_tables(made: "Table", folder: Path) -> list[Path]:
     """Writes a table as Markdown, CSV and LaTeX into a folder. Returns the files."""
-    from eval.tables import render
+    from eval.rendering import render
 
     folder.mkdir(parents=True, exist_ok=True)
     files = []

@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from eval.ledger import Ledger
+from eval.rendering import Format, render
 from eval.selection import MixedFingerprintsError
-from eval.tables import Column, Format, TableSpec, load_table_spec, make_table, render
+from eval.tables import Column, TableSpec, load_table_spec, make_table
 from metrics.protocol import load_protocol
 from mora.records import (
     Failure,
