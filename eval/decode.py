@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from mora.errors import machine_fault
-from mora.media import FOLDER_FPS, Clip, MediaError, read_video, sha256
-from mora.records import Failure, FailureKind, Video
+from mora.media import FOLDER_FPS, Clip, MediaError, read_image, read_video, sha256
+from mora.records import Failure, FailureKind, MediaRef, Video
+
+PICTURE_FPS: Final = 1.0
+"""Rate of a picture as a clip of one frame; no number depends on it."""
 
 Read = Callable[[Video, Path], Clip | Failure]
 """Gives a video's pixels, or says why there are none; the path is the run's folder."""
@@ -71,17 +74,30 @@ def decode(video: Video, run: Path) -> Clip | Failure:
     if video.media is None:
         # The record sees to it that a video without media has a failure.
         return video.failure or Failure(kind=FailureKind.UPSTREAM, message="it was not made")
-    path = run / video.media.path
+    return read_media(video.media, run)
+
+
+def read_media(media: MediaRef, run: Path) -> Clip | Failure:
+    """Reads a video, or a picture as a clip of one frame, if it still is what was recorded.
+
+    Args:
+        media: What was recorded.
+        run: Folder that its path is relative to.
+    """
+    path = run / media.path
     try:
-        clip = read_video(path, folder_fps=video.media.fps or FOLDER_FPS)
+        if media.kind == "image":
+            clip = Clip(read_image(path)[None], PICTURE_FPS)
+        else:
+            clip = read_video(path, folder_fps=media.fps or FOLDER_FPS)
         found = sha256(path)
     except MediaError as error:
         return error.failure()
-    if found != video.media.sha256:
+    if found != media.sha256:
         return Failure(
             kind=FailureKind.ERROR,
             message=f"{path} has changed since it was recorded: its sha256 was "
-            f"{video.media.sha256[:12]}…, now it is {found[:12]}…. Evaluate it in a new run.",
+            f"{media.sha256[:12]}…, now it is {found[:12]}…. Evaluate it in a new run.",
         )
     return clip
 

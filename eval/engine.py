@@ -13,7 +13,7 @@ For that, networks run in float32 without shortcuts (`exact`) on inputs of fixed
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +21,19 @@ from functools import partial
 import numpy as np
 import torch
 
+from eval.companions import Companions, decoded
 from eval.decode import OutOfMemory, Read, decode_ahead
 from eval.ledger import Ledger
-from eval.plan import Plan, make_plan
+from eval.plan import Plan, left_out, make_plan
 from metrics.backbones.padding import FrameTooSmallError
-from metrics.features import Decoded, Facts, Feature, Values
+from metrics.captioners.captioner import CaptionError
+from metrics.features import (
+    Facts,
+    Feature,
+    Of,
+    UnreadableCompanionError,
+    Values,
+)
 from metrics.metric import Metric
 from metrics.networks import Networks
 from metrics.protocol import Protocol
@@ -62,7 +70,8 @@ def evaluate(
     protocol: Protocol,
     networks: Networks,
     *,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
+    only: Collection[str] | None = None,
     batch_size: int = 2,
     retry_failures: bool = False,
     read: Read | None = None,
@@ -74,7 +83,9 @@ def evaluate(
         ledger: The run's, open to write.
         protocol: The choices that the numbers depend on.
         networks: Weights to compute features with, and where.
-        metrics: Names of metrics, in the order in which they are computed.
+        metrics: Names of metrics, in the order in which they are computed; `None` takes all but
+            those that `eval.plan.left_out` tells.
+        only: Ids of the videos to score; `None` takes all.
         batch_size: Videos that are held decoded at once: the one that is scored and those that a
             thread decodes meanwhile. It decides memory and speed, not numbers.
         retry_failures: Whether scores that failed in an earlier session are tried again.
@@ -87,6 +98,7 @@ def evaluate(
 
     Raises:
         MissingWeightsError: Weights that the metrics need are not there.
+        MissingCaptionerError: A captioner that they need is not there.
         WeightsError: They cannot be read.
         MachineError: The GPU failed. What was scored before is stored.
         OSError: The system's means are exhausted, see `mora.errors.machine_fault`.
@@ -94,8 +106,15 @@ def evaluate(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: at least one video has to be decoded at once.")
+    if metrics is None:
+        without = left_out(ledger.videos(), protocol, networks)
+        metrics = [name for name in METRICS if name not in without]
     work = make_plan(
-        ledger, make_metrics(metrics, protocol), networks, retry_failures=retry_failures
+        ledger,
+        make_metrics(metrics, protocol),
+        networks,
+        only=only,
+        retry_failures=retry_failures,
     )
     ledger.add_fingerprints(work.fingerprints.values())
     total = work.skipped + len(work.videos)
@@ -103,11 +122,12 @@ def evaluate(
     report(progress)
     for name in work.backbones:
         _ = networks[name]  # weights that cannot be read end the evaluation before it begins
+    companions = Companions(ledger.run, networks.device)
     with exact():
         for video, clip in decode_ahead(work.videos, ledger.run, batch_size, read):
-            scores, lack = score_video(video, clip, work, networks)
+            scores, lack = score_video(video, clip, work, networks, companions)
             ledger.record_scores(scores)
-            failed = progress.failed + sum(score.failure is not None for score in scores)
+            failed = progress.failed + sum(score.failed for score in scores)
             unscored = (
                 progress.unscored if lack is None else {**progress.unscored, video.id: lack.reason}
             )
@@ -117,7 +137,11 @@ def evaluate(
 
 
 def score_video(
-    video: Video, clip: Clip | Failure | OutOfMemory, work: Plan, networks: Networks
+    video: Video,
+    clip: Clip | Failure | OutOfMemory,
+    work: Plan,
+    networks: Networks,
+    companions: Companions,
 ) -> tuple[list[Score], OutOfMemory | None]:
     """Scores one video on the metrics that it lacks.
 
@@ -129,6 +153,7 @@ def score_video(
         clip: What was decoded of it.
         work: The plan.
         networks: Networks to compute features with.
+        companions: What the run's videos were made from.
 
     Returns:
         Scores, values or failures, of all metrics that memory sufficed for, and what was said
@@ -142,18 +167,33 @@ def score_video(
     if isinstance(clip, OutOfMemory):
         return [], clip
     if isinstance(clip, Failure):
-        return [_score(video, prints[metric.name], clip, 0.0) for metric in metrics], None
+        reasons = [metric.inapplicable(video.companions) or clip for metric in metrics]
+        scored = zip(metrics, reasons, strict=True)
+        return [_score(video, prints[metric.name], why, 0.0) for metric, why in scored], None
     features: dict[Feature, Values | Failure] = {}
     scores: list[Score] = []
     lack: OutOfMemory | None = None
     try:
-        decoded = _on_device(video, clip, work.styles.get(video.id), networks.device)
+        pixels = decoded(
+            clip,
+            networks.device,
+            prompt=video.text,
+            style=work.styles.get(video.id),
+            companions=companions.of(video),
+            given=video.given,
+        )
     except Exception as error:
         return [], _out_of_memory(error)
+
+    def compute(feature: Feature) -> Values:
+        if isinstance(feature, Of):
+            return companions.compute(feature, video, pixels, networks)
+        return feature.compute(pixels, networks)
+
     for place, metric in enumerate(metrics):
         started = time.perf_counter()
         try:
-            result = _result(metric, decoded, features, networks)
+            result = _result(metric, pixels.facts, features, compute)
         except Exception as error:
             lack = _out_of_memory(error)
         else:
@@ -185,18 +225,18 @@ def exact() -> Iterator[None]:
 
 def _result(
     metric: Metric,
-    decoded: Decoded,
+    facts: Facts,
     features: dict[Feature, Values | Failure],
-    networks: Networks,
+    compute: Callable[[Feature], Values],
 ) -> Result:
     """A metric's result; adds to `features` what it computes."""
-    refusal = metric.refusal(decoded.facts)
+    refusal = metric.refusal(facts)
     if refusal is not None:
         return refusal
     given: dict[Feature, Values] = {}
     for feature in metric.features:
         if feature not in features:
-            features[feature] = _computed(feature, decoded, networks)
+            features[feature] = _computed(feature, compute)
         values = features[feature]
         if isinstance(values, Failure):
             return values
@@ -211,11 +251,15 @@ def _result(
     return value, tuple(per_frame.tolist())
 
 
-def _computed(feature: Feature, decoded: Decoded, networks: Networks) -> Values | Failure:
+def _computed(feature: Feature, compute: Callable[[Feature], Values]) -> Values | Failure:
     try:
-        return feature.compute(decoded, networks)
+        return compute(feature)
     except FrameTooSmallError as error:
         return Failure(kind=FailureKind.TOO_SMALL, message=str(error))
+    except UnreadableCompanionError as error:
+        return error.failure
+    except CaptionError as error:
+        return error.failure()
     except Exception as error:
         if machine_fault(error) is not None:
             raise
@@ -228,12 +272,6 @@ def _score(video: Video, of: Fingerprint, result: Result, seconds: float) -> Sco
         return score(failure=result)
     value, per_frame = result
     return score(value=value, per_frame=per_frame)
-
-
-def _on_device(video: Video, clip: Clip, style: str | None, device: torch.device) -> Decoded:
-    frames = torch.from_numpy(clip.frames).to(device).permute(0, 3, 1, 2).contiguous()
-    count, _, height, width = frames.shape
-    return Decoded(frames, Facts(count, height, width, clip.fps, video.text, style))
 
 
 def _out_of_memory(error: Exception) -> OutOfMemory:

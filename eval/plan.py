@@ -1,12 +1,15 @@
 """What is left to score, and under which fingerprints."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from eval.ledger import LedgerReader
+from metrics.features import Choice
 from metrics.metric import Metric
 from metrics.networks import Networks
+from metrics.protocol import Protocol
+from metrics.registry import METRICS, make_metrics
 from mora import __version__
 from mora.media import DECODER
 from mora.records import Fingerprint, Video
@@ -44,17 +47,28 @@ def make_plan(
     metrics: Sequence[Metric],
     networks: Networks,
     *,
+    only: Collection[str] | None = None,
     retry_failures: bool = False,
 ) -> Plan:
     """Finds out what is left to score.
 
+    Args:
+        ledger: The run's.
+        metrics: The metrics that are wanted.
+        networks: Weights to compute features with.
+        only: Ids of the videos that are wanted; `None` takes all.
+        retry_failures: Whether scores that failed in an earlier session are tried again.
+
     Raises:
         MissingWeightsError: Weights that the metrics need are not there.
+        MissingCaptionerError: A captioner that they need is not there.
     """
     networks.check(_backbones(metrics))
+    if any(feature.captioned for metric in metrics for feature in metric.features):
+        _ = networks.captions
     by_name = {metric.name: metric for metric in metrics}
     prints = {metric.name: fingerprint(metric, networks) for metric in metrics}
-    videos = ledger.videos()
+    videos = [video for video in ledger.videos() if only is None or video.id in only]
     pending = ledger.pending(
         [video.id for video in videos], list(prints.values()), retry_failures=retry_failures
     )
@@ -68,6 +82,24 @@ def make_plan(
     )
 
 
+def left_out(videos: Iterable[Video], protocol: Protocol, networks: Networks) -> dict[str, str]:
+    """Metrics that are not computed unless they are named, and why.
+
+    They have nothing to say of any of these videos, or need a captioner where there is none.
+    """
+    made_from = {frozenset(video.companions) for video in videos}
+    reasons: dict[str, str] = {}
+    for metric in make_metrics(tuple(METRICS), protocol):
+        missing = [metric.inapplicable(companions) for companions in made_from]
+        if missing and all(missing):
+            reasons[metric.name] = next(each.message for each in missing if each is not None)
+        elif not networks.can_caption and any(each.captioned for each in metric.features):
+            reasons[metric.name] = (
+                f"{metric.name} needs a captioner, such as captioner=llava or captioner=openai."
+            )
+    return reasons
+
+
 def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
     """All that a metric's numbers depend on here."""
     return Fingerprint(
@@ -75,11 +107,18 @@ def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
         protocol=metric.protocol.name,
         decoder=DECODER,
         precision=PRECISION,
-        choices=metric.choices,
+        choices={**metric.choices, **_captioner(metric, networks)},
         checkpoints=networks.checkpoints(_backbones([metric])),
         weights=networks.weights,
         code=__version__,
     )
+
+
+def _captioner(metric: Metric, networks: Networks) -> dict[str, Choice]:
+    if not any(feature.captioned for feature in metric.features):
+        return {}
+    settings = networks.captions.captioner.settings
+    return {f"captioner.{name}": value for name, value in settings.items()}
 
 
 def _backbones(metrics: Iterable[Metric]) -> tuple[str, ...]:

@@ -1,23 +1,31 @@
 """The networks that features are computed with: which there are, and their loaded weights."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
+from tokenizers import Tokenizer
 
-from metrics.backbones import aesthetic, amt, bpe, clip, dino, musiq, raft, viclip
+from metrics.backbones import aesthetic, amt, bert, bpe, clip, dino, musiq, raft, viclip
 from metrics.backbones.card import Address, Card, HubFile, Shipped
 from metrics.backbones.loading import file_sha256
+from metrics.captioners.captioner import Captions
 
 Weights = Literal["official", "mini"]
 
 
 class MissingWeightsError(FileNotFoundError):
     """Weights that a metric needs are not in the folder that was named."""
+
+
+class MissingCaptionerError(ValueError):
+    """A metric needs a captioner, and none was named."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,11 @@ class Backbone:
     packaged: Path | None = None
 
 
+def _load_sentence_encoder(card: Card[Any], path: Path, device: torch.device) -> Any:
+    """BERT, or with the miniature weights CLIP, whose text tower stands for it."""
+    return (bert.load if card is bert.OFFICIAL else clip.load)(card, path, device)
+
+
 BACKBONES: dict[str, Backbone] = {
     "dino": Backbone(dino.load, dino.OFFICIAL, dino.MINI),
     "clip_b32": Backbone(clip.load, clip.B32, clip.MINI),
@@ -48,8 +61,10 @@ BACKBONES: dict[str, Backbone] = {
     "raft": Backbone(raft.load, raft.OFFICIAL, raft.MINI),
     "musiq": Backbone(musiq.load, musiq.OFFICIAL, musiq.MINI),
     "viclip": Backbone(viclip.load, viclip.OFFICIAL, viclip.MINI),
+    "sentence": Backbone(_load_sentence_encoder, bert.OFFICIAL, clip.MINI),
 }
-"""The networks by the names that features ask for. One miniature CLIP stands for both."""
+"""The networks by the names that features ask for. One miniature CLIP stands for both, and its text
+tower for BERT."""
 
 
 def weights_path(card: Card[Any], folder: Path) -> Path:
@@ -61,6 +76,16 @@ def weights_path(card: Card[Any], folder: Path) -> Path:
     return card.path(folder)
 
 
+class _File(NamedTuple):
+    """A file that a network is read from."""
+
+    path: Path
+    name: str
+    """In fingerprints."""
+    address: str
+    licence: str
+
+
 class Networks:
     """A set of weights in a folder, and those of its networks that are loaded on a device.
 
@@ -70,13 +95,40 @@ class Networks:
         weights: Which set.
         folder: Folder of the weights; `mora.checkpoints.mini_weights()` for the miniature ones.
         device: Where the networks go.
+        captions: Who says what pictures and videos show; `None` where no metric asks.
     """
 
-    def __init__(self, weights: Weights, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        folder: Path,
+        device: torch.device,
+        captions: Captions | None = None,
+    ) -> None:
         self.weights: Weights = weights
         self.folder = folder
         self.device = device
+        self._captions = captions
         self._loaded: dict[str, Any] = {}
+
+    @property
+    def can_caption(self) -> bool:
+        """Whether there is a captioner."""
+        return self._captions is not None
+
+    @property
+    def captions(self) -> Captions:
+        """Who says what pictures and videos show.
+
+        Raises:
+            MissingCaptionerError: There is nobody.
+        """
+        if self._captions is None:
+            raise MissingCaptionerError(
+                "a metric compares captions, and there is no captioner. Name one, such as "
+                "captioner=llava or captioner=openai, or leave video_ti out."
+            )
+        return self._captions
 
     def card(self, name: str) -> Card[Any]:
         """Card of a network's weights in this set."""
@@ -96,12 +148,17 @@ class Networks:
         Raises:
             MissingWeightsError: Names each file that is not, and where it comes from.
         """
-        missing = {self.path(name): self.card(name) for name in names if not self._found(name)}
+        missing = {
+            file.path: file
+            for name in names
+            for file in self._files(name)
+            if not file.path.is_file()
+        }
         if not missing:
             return
         lines = [
-            f"  {path}\n    from {_address(card)}, licence {card.licence}"
-            for path, card in missing.items()
+            f"  {path}\n    from {file.address}, licence {file.licence}"
+            for path, file in missing.items()
         ]
         remedy = (
             "They come with the project: check out the folder lab/weights, or train them with "
@@ -118,16 +175,10 @@ class Networks:
     def checkpoints(self, names: Iterable[str]) -> dict[str, str]:
         """Sha256 of the weights of networks, by the names of their cards; for fingerprints.
 
-        A tokenizer that was learnt for the miniature weights counts with them.
+        A tokenizer that is a file of its own counts with them.
         """
-        found: dict[str, str] = {}
-        for name in names:
-            card = self.card(name)
-            found[card.name] = file_sha256(self.path(name))
-            merges = getattr(card.settings, "merges", None)
-            if merges is not None:
-                found[merges] = file_sha256(self.folder / merges)
-        return dict(sorted(found.items()))
+        files = (file for name in names for file in self._files(name))
+        return dict(sorted((file.name, file_sha256(file.path)) for file in files))
 
     def __getitem__(self, name: str) -> Any:
         """The network, in evaluation mode on the device.
@@ -148,9 +199,35 @@ class Networks:
         merges = None if settings.merges is None else self.folder / settings.merges
         return bpe.tokenize(_tokenizer(merges), [text], settings.context).ids.to(self.device)
 
-    def _found(self, name: str) -> bool:
-        merges = getattr(self.card(name).settings, "merges", None)
-        return self.path(name).is_file() and (merges is None or (self.folder / merges).is_file())
+    def sentence(self, text: str, pooling: bert.Pooling) -> NDArray[np.float32]:
+        """Embeds a text: float32 `(1, D)` of unit length.
+
+        Args:
+            text: Any text; what is too long for the network is cut off.
+            pooling: How BERT's vectors of tokens become one. The miniature text tower has its own
+                way.
+        """
+        settings = self.card("sentence").settings
+        if isinstance(settings, bert.BertSettings):
+            reader = _sentence_tokenizer(settings, settings.tokenizer.path(self.folder))
+            tokens = bert.Tokens(*(each.to(self.device) for each in bert.tokenize(reader, [text])))
+            embedding = bert.sentence_features(self["sentence"], tokens, pooling)
+        else:
+            embedding = clip.text_features(self["sentence"], self.tokens("sentence", text))
+        array: NDArray[np.float32] = embedding.cpu().numpy()
+        return array
+
+    def _files(self, name: str) -> Iterator[_File]:
+        """What a network is read from: its weights, and a tokenizer that no library brings."""
+        card = self.card(name)
+        yield _File(self.path(name), card.name, _address(card.origin), card.licence)
+        if isinstance(card.settings, bert.BertSettings):
+            reader = card.settings.tokenizer
+            path, address = reader.path(self.folder), _address(reader.origin)
+            yield _File(path, reader.name, address, reader.licence)
+        merges = getattr(card.settings, "merges", None)
+        if merges is not None:
+            yield _File(self.folder / merges, merges, f"lab/weights/{merges}", card.licence)
 
 
 @cache
@@ -158,8 +235,13 @@ def _tokenizer(merges: Path | None) -> SimpleTokenizer:
     return bpe.tokenizer(merges)
 
 
-def _address(card: Card[Any]) -> str:
-    match card.origin:
+@cache
+def _sentence_tokenizer(settings: bert.BertSettings, path: Path) -> Tokenizer:
+    return bert.tokenizer(settings, path)
+
+
+def _address(origin: Shipped | HubFile | Address) -> str:
+    match origin:
         case Shipped(path=path):
             return f"lab/weights/{path}"
         case HubFile() as hub:

@@ -37,6 +37,20 @@ class Protocol(Record):
     clip_precision: Literal["float32"]
     """Precision of CLIP. VBench's CLIP runs in float16 on a GPU, which moves the consistency of
     the background and the aesthetic quality by up to 1.1e-4 and the appearance by 1.6e-4."""
+    tcon_output: Literal["whole", "new_part"]
+    """TCON and Tmean: the output video as it is, or only its frames that were not given, as the
+    video's record states. Frames that were given repeat the input, so that `whole` is the easier.
+    The paper does not say which."""
+    picture_question: str
+    """VideoTI: what the captioner is asked about the input picture."""
+    video_question: str
+    """VideoTI: what it is asked about the output video."""
+    caption_frames: int = Field(ge=1)
+    """VideoTI: frames of the video that it is shown, the middle ones of as many intervals."""
+    bert_pooling: Literal["mean", "first"]
+    """VideoTI: how BERT's vectors of a text's tokens become one, `mean` of all or the `first`. With
+    the miniature weights there is no BERT: the text tower of the miniature CLIP stands for it and
+    reads its own vector at the end of the text, whatever is said here."""
     weighted_by_frames: tuple[str, ...]
     """Metrics whose mean over a set weighs each frame (or pair of frames) alike, so that long
     videos count more. The others are plain means over videos."""

@@ -11,7 +11,11 @@ from metrics.metric import Metric
 from metrics.motion_smoothness import MotionSmoothness
 from metrics.object_consistency import ObjectConsistency
 from metrics.protocol import Protocol
+from metrics.tcon import Tcon
 from metrics.temporal_style import TemporalStyle
+from metrics.tmean import Tmean
+from metrics.video_length import VideoLength
+from metrics.video_ti import VideoTi
 
 METRICS: dict[str, type[Metric]] = {
     "object_consistency": ObjectConsistency,
@@ -22,8 +26,13 @@ METRICS: dict[str, type[Metric]] = {
     "imaging_quality": ImagingQuality,
     "temporal_style": TemporalStyle,
     "appearance_style": AppearanceStyle,
+    "video_ti": VideoTi,
+    "tcon": Tcon,
+    "tmean": Tmean,
+    "video_length_s": VideoLength,
 }
-"""The eight of the paper. The first six are what its video quality is the mean of."""
+"""The paper's: VBench's eight, of which the first six are what its video quality is the mean of,
+and its own."""
 
 
 def make_metrics(names: Sequence[str], protocol: Protocol) -> list[Metric]:

@@ -316,6 +316,11 @@ class Score(Record):
     seconds: float = 0.0
     failure: Failure | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was to be had and is missing; not where the metric does not apply."""
+        return self.failure is not None and self.failure.counts
+
     @model_validator(mode="after")
     def _one_outcome(self) -> "Score":
         if (self.value is None) == (self.failure is None):

@@ -115,5 +115,38 @@ VICLIP: Final = Published(
     key="model",
 )
 
-PUBLISHED: Final = (DINO, CLIP_B32, CLIP_L14, AESTHETIC, AMT_S, RAFT, MUSIQ, VICLIP)
+_MINILM: Final = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+
+MINILM: Final = Published(
+    name="all_minilm_l6_v2",
+    origin=HubFile("sentence-transformers/all-MiniLM-L6-v2", "model.safetensors", _MINILM),
+    size=90_868_376,
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    licence="Apache-2.0",
+    source="arXiv:1908.10084, arXiv:2002.10957",
+    used_by=("video_ti",),
+)
+
+MINILM_TOKENIZER: Final = Published(
+    name="all_minilm_l6_v2_tokenizer",
+    origin=HubFile("sentence-transformers/all-MiniLM-L6-v2", "tokenizer.json", _MINILM),
+    size=466_247,
+    sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    licence="Apache-2.0",
+    source="arXiv:1810.04805",
+    used_by=("video_ti",),
+)
+
+PUBLISHED: Final = (
+    DINO,
+    CLIP_B32,
+    CLIP_L14,
+    AESTHETIC,
+    AMT_S,
+    RAFT,
+    MUSIQ,
+    VICLIP,
+    MINILM,
+    MINILM_TOKENIZER,
+)
 """All of them; their names are unique."""

@@ -14,6 +14,7 @@ from goldens.golden import clip as golden_clip
 from random_weights import save_random_weights
 
 import eval.engine as engine
+from eval.companions import Companions
 from eval.decode import OutOfMemory, decode, decode_ahead
 from eval.ledger import Ledger
 from eval.plan import fingerprint, make_plan
@@ -29,6 +30,10 @@ from mora.media import DECODER, Clip, read_video, ref, write_video
 from mora.records import Failure, FailureKind, MediaRef, Prompt, Request, Score, Video
 
 SOUND = load_protocol("sound")
+APPLICABLE = [name for name in METRICS if name not in ("video_ti", "tcon", "tmean")]
+"""Those that have something to say of a video that was made from text alone."""
+COMPANIONS = Companions(Path(), torch.device("cpu"))
+"""Of videos that have none."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +97,7 @@ def expected(
 
 
 def test_every_video_has_every_score(expected: dict[tuple[str, str], Score]) -> None:
-    assert expected.keys() == {(str(number), name) for number in range(3) for name in METRICS}
+    assert expected.keys() == {(str(number), name) for number in range(3) for name in APPLICABLE}
     assert all(each.failure is None for each in expected.values())
     lengths = {
         metric: len(each.per_frame) for (id_, metric), each in expected.items() if id_ == "2"
@@ -106,6 +111,7 @@ def test_every_video_has_every_score(expected: dict[tuple[str, str], Score]) -> 
         "imaging_quality": 5,
         "temporal_style": 0,
         "appearance_style": 5,
+        "video_length_s": 0,
     }
     still, moving = expected["1", "object_consistency"], expected["2", "object_consistency"]
     assert still.value > moving.value
@@ -197,16 +203,16 @@ def test_a_video_that_cannot_be_scored_costs_only_itself(
         ("small", "dynamic_degree"): "too_small",
         ("mute", "temporal_style"): "no_prompt",
         ("mute", "appearance_style"): "no_prompt",
-        **{("gone", name): "not_found" for name in METRICS},
-        **{("text", name): "not_a_video" for name in METRICS},
-        **{("unmade", name): "refused" for name in METRICS},
-        **{("changed", name): "error" for name in METRICS},
+        **{("gone", name): "not_found" for name in APPLICABLE},
+        **{("text", name): "not_a_video" for name in APPLICABLE},
+        **{("unmade", name): "refused" for name in APPLICABLE},
+        **{("changed", name): "error" for name in APPLICABLE},
     }
     assert (
         "has changed since it was recorded" in found["changed", "imaging_quality"].failure.message
     )
-    assert len(found) == len(videos) * len(METRICS)
-    for name in METRICS:
+    assert len(found) == len(videos) * len(APPLICABLE)
+    for name in APPLICABLE:
         assert found["0", name] == expected["0", name]
 
 
@@ -247,11 +253,11 @@ def test_what_memory_does_not_suffice_for_is_left_unscored(
         ledger.add_videos([first])
         work = make_plan(ledger, metrics, networks)
     clip = read_video(tmp_path / "0.mp4")
-    scores, lack = engine.score_video(first, clip, work, networks)
+    scores, lack = engine.score_video(first, clip, work, networks, COMPANIONS)
     assert [each.metric for each in scores] == ["object_consistency"]
     assert scores[0].value is not None
     assert lack == OutOfMemory(str(error))
-    assert engine.score_video(first, OutOfMemory("none"), work, networks) == (
+    assert engine.score_video(first, OutOfMemory("none"), work, networks, COMPANIONS) == (
         [], OutOfMemory("none"),
     )  # fmt: skip
 
@@ -266,7 +272,7 @@ def test_an_unforeseen_error_is_a_failure_and_a_broken_gpu_the_end(
         with Ledger.open(tmp_path, {}) as ledger:
             ledger.add_videos([first])
             work = make_plan(ledger, [Fragile(SOUND, error)], networks)
-        return engine.score_video(first, clip, work, networks)[0]
+        return engine.score_video(first, clip, work, networks, COMPANIONS)[0]
 
     [score] = scored(ZeroDivisionError("division by zero"))
     assert score.failure is not None
@@ -357,7 +363,9 @@ def test_a_feature_is_computed_once_for_all_metrics(
     with Ledger.open(tmp_path, {}) as ledger:
         ledger.add_videos([first])
         work = make_plan(ledger, metrics, networks)
-    scores, lack = engine.score_video(first, read_video(tmp_path / "0.mp4"), work, networks)
+    scores, lack = engine.score_video(
+        first, read_video(tmp_path / "0.mp4"), work, networks, COMPANIONS
+    )
     assert [each.metric for each in scores] == ["object_consistency", "twin"]
     assert scores[0].value == scores[1].value
     assert lack is None
@@ -428,7 +436,7 @@ def test_settings_that_stop_an_evaluation_before_it_begins(
     absent = Networks("mini", tmp_path / "nowhere", torch.device("cpu"))
     with Ledger.open(tmp_path, {}) as ledger:
         ledger.add_videos(copies(clips, tmp_path))
-        with pytest.raises(MissingWeightsError, match="7 files of the mini weights"):
+        with pytest.raises(MissingWeightsError, match="8 files of the mini weights"):
             engine.evaluate(ledger, SOUND, absent)
         with pytest.raises(ValueError, match="batch_size=0"):
             engine.evaluate(ledger, SOUND, networks, batch_size=0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from metrics.motion_smoothness import motion_smoothness
 from metrics.protocol import load_protocol
 from metrics.registry import METRICS, make_metrics
 from metrics.temporal_style import temporal_style
-from mora.records import FailureKind
+from mora.records import FailureKind, Given, Role
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "vbench_scores"
 
@@ -151,7 +152,16 @@ def test_scores_of_the_reference_from_its_own_values(name: str) -> None:
         assert found == pytest.approx(float(case["video_results"]), abs=2e-6), file
 
 
-FACTS = Facts(frames=30, height=128, width=128, fps=24.0, prompt="a circle", style="night")
+FACTS = Facts(
+    frames=30,
+    height=128,
+    width=128,
+    fps=24.0,
+    prompt="a circle",
+    style="night",
+    companions=frozenset(Role),
+    given=Given(),
+)
 
 
 @pytest.mark.parametrize("metric", make_metrics(list(METRICS), load_protocol("vbench")))
@@ -164,12 +174,12 @@ def test_facts_that_give_no_score(metric: Metric) -> None:
         "dynamic_degree": 4,  # at 24 frames a second every third is sampled, so 4 frames give 2
     }.get(metric.name, 1)
     for frames in range(1, 6):
-        refusal = metric.refusal(Facts(frames, 128, 128, 24.0, "a circle", "night"))
+        refusal = metric.refusal(replace(FACTS, frames=frames))
         assert (refusal is None) == (frames >= needs), frames
         assert refusal is None or refusal.kind is FailureKind.TOO_FEW_FRAMES
-    no_prompt = metric.refusal(Facts(30, 128, 128, 24.0, None, "night"))
-    assert (no_prompt is not None) == (metric.name == "temporal_style")
-    no_style = metric.refusal(Facts(30, 128, 128, 24.0, "a circle", None))
+    no_prompt = metric.refusal(replace(FACTS, prompt=None))
+    assert (no_prompt is not None) == (metric.name in ("temporal_style", "video_ti"))
+    no_style = metric.refusal(replace(FACTS, style=None))
     assert (no_style is not None) == (metric.name == "appearance_style")
     for refusal in (no_prompt, no_style):
         assert refusal is None or refusal.kind is FailureKind.NO_PROMPT

@@ -31,12 +31,16 @@ def test_the_choices_of_each_metric_tell_protocols_with_other_numbers_apart() ->
     assert {name for name in METRICS if paper[name] != sound[name]} == {
         "dynamic_degree",
         "imaging_quality",
+        "tcon",
+        "tmean",
     }
     assert {name for name in METRICS if vbench[name] != sound[name]} == {
         "object_consistency",
         "background_consistency",
         "appearance_style",
         "dynamic_degree",
+        "tcon",
+        "tmean",
     }
 
 

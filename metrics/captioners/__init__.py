@@ -1,0 +1,1 @@
+"""Captioners: what says in words what pictures and videos show."""

@@ -1,0 +1,102 @@
+"""A captioner that runs here: any of transformers' models that read pictures and answer in text.
+
+The model is loaded when the first caption is asked for, and answers with its likeliest words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from metrics.captioners.captioner import CaptionError
+
+
+@dataclass(frozen=True)
+class VisionLanguageSettings:
+    """Which model, and how it answers.
+
+    Attributes:
+        name: Name in fingerprints.
+        version: What the weights are: the hub's commit, or the hash of a folder.
+        source: Folder of the model, or its id on the hub.
+        revision: Commit on the hub; `None` for a folder.
+        dtype: Precision of the network.
+        max_new_tokens: Length that an answer may have.
+    """
+
+    name: str
+    version: str
+    source: str
+    revision: str | None
+    dtype: Literal["float32", "float16", "bfloat16"]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class VisionLanguageCaptioner:
+    """Asks a model of transformers' task `image-text-to-text`; a video is shown as its frames.
+
+    Only safetensors are read, and no code from the model's repository is run.
+
+    Attributes:
+        asked: Which model, and how.
+        device: Torch device of the model.
+    """
+
+    asked: VisionLanguageSettings
+    device: str
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool | None]:
+        """What captions depend on."""
+        asked = self.asked
+        return {
+            "name": asked.name,
+            "version": asked.version,
+            "dtype": asked.dtype,
+            "max_new_tokens": asked.max_new_tokens,
+        }
+
+    def caption(self, frames: NDArray[np.uint8], fps: float, question: str) -> str:  # noqa: ARG002
+        """Shows the frames and asks; see `Captioner.caption`.
+
+        Raises:
+            CaptionError: The model said nothing, or did not come to an end.
+            OSError: The model is not there.
+        """
+        import torch
+
+        pictures = [{"type": "image", "image": Image.fromarray(frame)} for frame in frames]
+        content = [*pictures, {"type": "text", "text": question}]
+        with torch.inference_mode():
+            [answer] = self._model(
+                text=[{"role": "user", "content": content}],
+                return_full_text=False,
+                generate_kwargs={
+                    "max_new_tokens": self.asked.max_new_tokens,
+                    "do_sample": False,
+                    "num_beams": 1,
+                },
+            )
+        text = answer["generated_text"]
+        if not text.strip():
+            raise CaptionError(f"{self.asked.name} gave an empty answer")
+        return str(text)
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import pipeline
+
+        return pipeline(
+            "image-text-to-text",
+            model=self.asked.source,
+            revision=self.asked.revision,
+            dtype=self.asked.dtype,
+            device=self.device,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
