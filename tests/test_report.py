@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from eval.ledger import Ledger
+from eval.report.looks import Looks
 from eval.report.page import mark_best
 from eval.report.report import Report, write_report
 from eval.report.sheets import COLUMNS, Strip, contact_sheet, thumbnails
@@ -178,7 +179,34 @@ def test_videos_that_no_browser_plays_have_a_picture_instead(tmp_path):
         ledger.add_videos([Video(id="v", model="theirs", prompt_id="a.mkv", media=media)])
         page = Reader(_write(ledger).page)
     assert "video" not in page.elements
-    assert ("src", "posters/v.png") in page.addresses
+    assert ("src", f"posters/{media.sha256}.png") in page.addresses
+
+
+def test_what_was_kept_while_scoring_is_what_a_decoded_video_gives(ledger, tmp_path, monkeypatch):
+    decoded = _write(ledger).page.parent
+    looks = Looks(tmp_path / "kept")
+    videos = [video for video in ledger.videos() if video.media is not None]
+    read = looks.reading(videos[1:])
+    for video in ledger.videos():
+        clip = read(video, ledger.run)
+        assert isinstance(clip, Failure) == (video.failure is not None)
+    kept = sorted(path.relative_to(looks.folder) for path in looks.folder.rglob("*.png"))
+    assert len(kept) == 2 * len(videos[1:])
+    for name in kept:
+        assert (looks.folder / name).read_bytes() == (decoded / name).read_bytes()
+    monkeypatch.setattr("eval.report.looks.read_video", None)  # no file is decoded again
+    for video in videos[1:]:
+        look = looks.look(video.media, ledger.run)
+        assert look.strip.shape == (COLUMNS, 96, 128, 3)
+        assert look.poster.is_file()
+
+
+def test_a_video_that_is_gone_is_told_though_its_look_was_kept(ledger):
+    _write(ledger)
+    gone = ledger.run / ledger.videos()[0].media.path
+    gone.unlink()
+    texts = Reader(_write(ledger).page).texts
+    assert any("there is no such file" in text for text in texts)
 
 
 def test_thumbnails_are_spread_from_the_first_frame_to_the_last():

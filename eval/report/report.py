@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
-
 from eval.ledger import LedgerReader
 from eval.rendering import footnotes, row_texts
+from eval.report.looks import Look, Looks
 from eval.report.page import (
     FailureLine,
     Group,
@@ -24,17 +22,15 @@ from eval.report.page import (
     mark_best,
     render_page,
 )
-from eval.report.sheets import Strip, contact_sheet, thumbnails
+from eval.report.sheets import Strip, contact_sheet
 from eval.selection import Scored, Selection, select
 from eval.tables import DASH, Table
 from metrics.registry import METRICS
-from mora.media import FOLDER_FPS, MediaError, read_video, write_image
-from mora.records import Failure, Video
+from mora.media import MediaError, write_image
+from mora.records import Failure, TaskName, Video
 
 PLAYABLE: Final = frozenset({".mp4", ".m4v", ".webm", ".mov"})
 """Suffixes that browsers play, as far as a suffix can tell."""
-POSTER_WIDTH: Final = 320
-"""Greatest width of a poster in pixels."""
 DECIMALS: Final = 3
 """Of the scores below a video."""
 
@@ -47,13 +43,12 @@ class Report:
     sheets: tuple[Path, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Looked:
-    """A video as the report shows it."""
+    """A video as the report shows it: its look, or why it has none."""
 
     video: Video
-    strip: NDArray[np.uint8] | None = None
-    poster: Path | None = None
+    look: Look | None = None
     failure: Failure | None = None
 
 
@@ -72,16 +67,16 @@ def write_report(
     Args:
         ledger: The run's.
         table: Its table, which the page shows.
-        folder: Where the files go: `index.html`, `sheets/` and `posters/`.
+        folder: Where the files go: `index.html`, `sheets/`, and what `Looks` keeps.
         protocol: As given to `make_table`.
         weights: As given to `make_table`.
         prompts: Prompts to show, the first ones.
         report: Called with the videos that are read and their number.
     """
     videos = [video for video in ledger.videos() if video.task == table.spec.task]
-    groups = _grouped(videos)
-    shown = dict(list(groups.items())[:prompts])
-    looked = _look(ledger, [video for group in shown.values() for video in group], folder, report)
+    groups = list(_grouped(videos).values())
+    shown = groups[:prompts]
+    looked = _look(ledger.run, [video for group in shown for video in group], folder, report)
     sheets = _write_sheets(ledger.run, looked, folder / "sheets")
     selections = select(
         [ledger], table.spec.metrics, table.spec.task, protocol=protocol, weights=weights
@@ -100,10 +95,10 @@ def write_report(
         notes=_notes(table),
         groups=tuple(
             _group(ledger, [looked[video.id] for video in group], table, selections, folder)
-            for group in shown.values()
+            for group in shown
         ),
         omitted=len(groups) - len(shown),
-        sheets=tuple(Sheet(model, f"sheets/{quote(path.name)}") for model, path in sheets.items()),
+        sheets=tuple(Sheet(model, _address(path, folder)) for model, path in sheets.items()),
         failures=tuple(_failures(videos, selections, table)),
     )
     path = folder / "index.html"
@@ -121,30 +116,32 @@ def _grouped(videos: Iterable[Video]) -> dict[tuple[str | None, ...], list[Video
     return groups
 
 
+def shown_videos(ledger: LedgerReader, task: TaskName, prompts: int) -> list[Video]:
+    """The videos that a report of the first `prompts` prompts shows."""
+    groups = _grouped(video for video in ledger.videos() if video.task == task)
+    return [video for group in list(groups.values())[:prompts] for video in group]
+
+
 def _look(
-    ledger: LedgerReader, videos: Sequence[Video], folder: Path, report: Callable[[int, int], None]
+    run: Path, videos: Sequence[Video], folder: Path, report: Callable[[int, int], None]
 ) -> dict[str, _Looked]:
-    """Reads the videos once, for their posters and for the sheets."""
-    (folder / "posters").mkdir(parents=True, exist_ok=True)
+    """Looks at each video, or finds out why there is nothing to see."""
+    looks = Looks(folder)
     looked: dict[str, _Looked] = {}
     for done, video in enumerate(videos):
         report(done, len(videos))
-        looked[video.id] = _look_at(ledger.run, video, folder / "posters")
+        looked[video.id] = _look_at(video, run, looks)
     report(len(videos), len(videos))
     return looked
 
 
-def _look_at(run: Path, video: Video, posters: Path) -> _Looked:
+def _look_at(video: Video, run: Path, looks: Looks) -> _Looked:
     if video.media is None:
         return _Looked(video, failure=video.failure)
     try:
-        clip = read_video(run / video.media.path, folder_fps=video.media.fps or FOLDER_FPS)
+        return _Looked(video, look=looks.look(video.media, run))
     except MediaError as error:
         return _Looked(video, failure=error.failure())
-    width = min(POSTER_WIDTH, clip.frames.shape[2])
-    poster = posters / f"{video.id}.png"
-    write_image(poster, thumbnails(clip.frames[:1], 1, width)[0])
-    return _Looked(video, strip=thumbnails(clip.frames), poster=poster)
 
 
 def _write_sheets(run: Path, looked: Mapping[str, _Looked], folder: Path) -> dict[str, Path]:
@@ -157,7 +154,7 @@ def _write_sheets(run: Path, looked: Mapping[str, _Looked], folder: Path) -> dic
         strips = [
             Strip(
                 each.video.text or each.video.prompt_id or each.video.id,
-                each.strip,
+                each.look.strip if each.look is not None else None,
                 each.failure.message if each.failure is not None else "",
             )
             for each in rows
@@ -233,7 +230,7 @@ def _group(
             Player(
                 model=each.video.model,
                 video=_playable(ledger.run, each.video, folder),
-                poster=f"posters/{quote(each.poster.name)}" if each.poster is not None else None,
+                poster=_address(each.look.poster, folder) if each.look is not None else None,
                 numbers=() if failure else numbers,
                 failure=failure,
             )
@@ -273,8 +270,13 @@ def _playable(run: Path, video: Video, folder: Path) -> str | None:
     """Address of a video relative to the page, if a browser plays it."""
     if video.media is None or Path(video.media.path).suffix.lower() not in PLAYABLE:
         return None
-    path = os.path.relpath((run / video.media.path).resolve(), folder.resolve())
-    return quote(Path(path).as_posix())
+    return _address(run / video.media.path, folder)
+
+
+def _address(path: Path, folder: Path) -> str:
+    """Address of a file relative to the page."""
+    relative = os.path.relpath(path.resolve(), folder.resolve())
+    return quote(Path(relative).as_posix())
 
 
 def _failures(

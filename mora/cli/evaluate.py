@@ -105,7 +105,8 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     from eval import engine
     from eval.export import export
     from eval.rendering import render
-    from eval.report.report import write_report
+    from eval.report.looks import Looks
+    from eval.report.report import shown_videos, write_report
     from eval.tables import TableSpec, make_table
     from metrics.protocol import Protocol
 
@@ -113,6 +114,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     spec = TableSpec.model_validate(settings["table"])
     networks = networks_of(settings)
     run = ledger.run
+    shown = shown_videos(ledger, spec.task, settings["report"])
     with Meter() as meter:
         last = engine.evaluate(
             ledger,
@@ -121,6 +123,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             metrics=metrics_of(settings),
             batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
             retry_failures=settings["retry"],
+            read=Looks(run / "report").reading(shown),
             report=lambda now: meter.update(
                 "score videos",
                 now.done,
