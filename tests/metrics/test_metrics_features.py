@@ -205,7 +205,7 @@ def test_missing_weights_are_all_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError) as caught:
         mini.check(["dino", "raft", "clip_b32", "clip_l14"])
     said = str(caught.value)
-    assert "3 files of the mini weights are missing" in said
+    assert "4 files of the mini weights are missing" in said
     assert all(str(tmp_path / part) in said for part in ("dino", "raft", "clip"))
     with pytest.raises(MissingWeightsError):
         _ = mini["dino"]
@@ -213,10 +213,10 @@ def test_missing_weights_are_all_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError) as caught:
         official.check(BACKBONES)
     said = str(caught.value)
-    assert "7 files of the official weights" in said, "the aesthetic head comes with the project"
+    assert "9 files of the official weights" in said, "the aesthetic head comes with the project"
     assert str(tmp_path / "raft_things" / "raft-things.pth") in said
     assert "models/raft-things.pth in it" in said
-    assert "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth" in said
+    assert "https://huggingface.co/lalala125/AMT/resolve/31d0420e" in said
     assert "licence CC-BY-NC-4.0" in said
     official.check(["aesthetic"])
 
