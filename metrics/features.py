@@ -4,13 +4,14 @@ A feature is both a specification and how to compute it: two metrics that ask fo
 share one computation.
 
 Numbers do not depend on what else is computed: a network's forward sees frames of one video only,
-in their order from the first, always `FORWARD_FRAMES` of them (or a number of pairs that follows
-from their size alone). The last chunk is filled up by repeating its last frame. Matrix kernels
-round differently for other shapes, so the shape is part of the number.
+in their order from the first, and a number of them that follows from their size alone. The last
+chunk is filled up by repeating its last frame. Matrix kernels round differently for other shapes,
+so the shape is part of the number.
 
 Source of all definitions: VBench (arXiv:2311.17982) and its program at 45e79ec.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,10 @@ Part = Literal["whole", "new_part"]
 Values = NDArray[np.floating[Any]]
 
 FORWARD_FRAMES = 16
-"""Frames in each forward of a network that sees single frames."""
+"""Most frames in a forward of a network that sees single frames."""
+
+FORWARD_PATCHES = 16_384
+"""Patches in a forward, about, of a network that cuts frames of any size into patches."""
 
 FORWARD_PAIRS = 8
 """Most pairs of frames in a forward of a network that sees two."""
@@ -193,12 +197,15 @@ class DinoFrames(Feature):
 
     def compute(self, video: Decoded, networks: Networks) -> Values:
         """Resizes without antialiasing or rounding, then embeds."""
-        how = networks.card("dino").preprocessing
+        card = networks.card("dino")
+        how = card.preprocessing
 
         def embed(frames: Tensor) -> Tensor:
             return dino.features(networks["dino"], preprocess.unrounded(frames, how))
 
-        return _by_frames(embed, video.frames)
+        size = preprocess.resized(video.facts.height, video.facts.width, card.settings.side)
+        patches = math.prod(length // card.settings.patch for length in size)
+        return _by_frames(embed, video.frames, patches)
 
 
 @dataclass(frozen=True)
@@ -309,7 +316,9 @@ class QualityScores(Feature):
         def score(frames: Tensor) -> Tensor:
             return musiq.scores(networks["musiq"], frames, resize=self.resize)
 
-        return _by_frames(score, video.frames)
+        settings = networks.card("musiq").settings
+        patches = musiq.tokens(settings, video.facts.height, video.facts.width, self.resize)
+        return _by_frames(score, video.frames, patches)
 
 
 @dataclass(frozen=True)
@@ -328,11 +337,12 @@ class InterpolationErrors(Feature):
         count = (len(video.frames) - 1) // 2
         even, odd = video.frames[0 : 2 * count + 1 : 2], video.frames[1 : 2 * count : 2]
 
-        def interpolate(frames0: Tensor, frames1: Tensor) -> Tensor:
-            return amt.interpolate(networks["amt"], frames0, frames1)
+        def error(before: Tensor, after: Tensor, between: Tensor) -> Tensor:
+            guess = amt.interpolate(networks["amt"], before, after)
+            levels = (guess * 255).clamp(0, 255).floor()
+            return (levels - between).abs().double().mean(dim=(1, 2, 3))
 
-        levels = (_by_pairs(interpolate, even[:-1], even[1:]) * 255).clamp(0, 255).floor()
-        return _array((levels - odd).abs().double().mean(dim=(1, 2, 3)))
+        return _array(_by_pairs(error, even[:-1], even[1:], odd))
 
 
 @dataclass(frozen=True)
@@ -424,18 +434,31 @@ def forward_pairs(height: int, width: int) -> int:
     return max(1, min(FORWARD_PAIRS, PAIR_BYTES // (pixels**2 * 4 * 2 * 4 // 3)))
 
 
-def _by_frames(forward: Callable[[Tensor], Tensor], frames: Tensor) -> Values:
-    """Runs `forward` on chunks of `FORWARD_FRAMES` frames and joins what it gives for each."""
-    chunks = frames.split(FORWARD_FRAMES)
-    results = [forward(_filled(chunk, FORWARD_FRAMES))[: len(chunk)] for chunk in chunks]
-    return _array(torch.cat(results))
+def forward_frames(patches: int) -> int:
+    """Frames in each forward, where each makes so many patches."""
+    return max(1, min(FORWARD_FRAMES, FORWARD_PATCHES // patches))
 
 
-def _by_pairs(forward: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
-    """Runs `forward` on chunks of pairs and joins what it gives for each pair."""
-    size = forward_pairs(*first.shape[-2:])
-    chunks = zip(first.split(size), second.split(size), strict=True)
-    results = [forward(_filled(a, size), _filled(b, size))[: len(a)] for a, b in chunks]
+def _by_frames(forward: Callable[[Tensor], Tensor], frames: Tensor, patches: int = 1) -> Values:
+    """Runs `forward` on chunks of frames, of so many patches each, and joins what it gives."""
+    size = forward_frames(patches)
+    chunks = frames.split(size)
+    return _array(torch.cat([forward(_filled(chunk, size))[: len(chunk)] for chunk in chunks]))
+
+
+def _by_pairs(forward: Callable[..., Tensor], *frames: Tensor) -> Tensor:
+    """Runs `forward` on chunks of pairs and joins what it gives for each pair.
+
+    Args:
+        forward: Takes chunks of each of `frames`.
+        frames: Each (N, 3, H, W): the first frame of each pair, the second, and what else goes
+            with the pair.
+    """
+    size = forward_pairs(*frames[0].shape[-2:])
+    chunks = zip(*(each.split(size) for each in frames), strict=True)
+    results = [
+        forward(*(_filled(each, size) for each in chunk))[: len(chunk[0])] for chunk in chunks
+    ]
     return torch.cat(results)
 
 

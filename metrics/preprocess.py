@@ -11,9 +11,10 @@ on which. The three here are named by what sets them apart:
 
 All take frames as uint8 `(T, 3, H, W)` and give float32 `(T, 3, height, width)` on the same device,
 as the card's `Preprocessing` says: the shorter side to `side` pixels, the longer one truncated to
-an integer, the centre cut out if `crop`, then `(x / 255 - mean) / std`. All raise `ValueError` where
-`frames` are no uint8 frames or the card asks for another kind of resize, and `FrameTooSmallError`
-where frames are too narrow.
+an integer, the centre cut out if `crop`, then `(x / 255 - mean) / std`.
+
+All raise `ValueError` where `frames` are no uint8 frames or the card asks for another kind of
+resize, and `FrameTooSmallError` where frames are too narrow.
 
 Source: the reference programs of VBench (arXiv:2311.17982), torchvision's resize.
 """

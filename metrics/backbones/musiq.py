@@ -7,10 +7,11 @@ A picture is cut into patches at its own size and at two smaller ones, so that a
 size and shape is judged as it is. pyiqa is imported where it is used: it takes seconds.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,13 @@ from torch.nn import functional as F
 from metrics.backbones import published
 from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.loading import filled, read_card
+from metrics.backbones.padding import check_proportions
 
 LIMIT = 512
 """Side in pixels to which `scores` shrinks what is longer."""
+
+PATCHES = 1024
+"""Patches that are embedded at once; each takes 0.2 MB meanwhile."""
 
 Resize = Literal["longer", "shorter", "none"]
 """Which side is shrunk to `LIMIT` where it exceeds it, the aspect ratio kept."""
@@ -90,7 +95,40 @@ def load(card: Card[MusiqSettings], path: Path, device: torch.device) -> nn.Modu
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    return filled(partial(build, card.settings), read_card(card, path), path, device)
+    tensors = read_card(card, path)
+    network: Any = filled(partial(build, card.settings), tensors, path, device)
+    for block in network.transformer_encoder.transformer.values():
+        block.attention = Attention(block.attention)
+    quality: nn.Module = network
+    return quality
+
+
+class Attention(nn.Module):
+    """The attention of pyiqa's blocks, without the matrix of all pairs of tokens in memory.
+
+    A frame of 3840 x 2160 has 8,354 tokens, whose pairs would take 1.7 GB several times over.
+    pyiqa lets tokens that are mere padding look at all others; here they look at none but the
+    real ones. No real token looks at them, so that they change nothing.
+
+    Args:
+        theirs: pyiqa's module, which gives its layers.
+    """
+
+    def __init__(self, theirs: Any) -> None:
+        super().__init__()
+        self.query, self.key, self.value = theirs.query, theirs.key, theirs.value
+        self.out = theirs.out
+        self.heads: int = theirs.num_heads
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, N, C) look at those that `mask` (B, N), boolean, says are real."""
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        attended: Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        return attended
 
 
 @torch.inference_mode()
@@ -105,11 +143,44 @@ def scores(model: nn.Module, frames: Tensor, resize: Resize = "longer") -> Tenso
 
     Returns:
         float32 (N,), about 0 (bad) to 100 (good) with trained weights, not clamped.
+
+    Raises:
+        FrameTooSmallError: The frames are too narrow.
     """
+    height, width = frames.shape[-2:]
+    check_proportions(height, width)
     device = next(model.parameters()).device
-    pictures = resized(frames.to(device).float(), resize) / 255
-    values: Tensor = model(pictures)
-    return values.flatten()
+    pictures = torch.cat([resized(frame.to(device).float(), resize) for frame in frames.split(1)])
+    return _quality(model, pictures / 255)
+
+
+def tokens(settings: MusiqSettings, height: int, width: int, resize: Resize = "longer") -> int:
+    """Number of tokens that a frame makes: patches of its three sizes, and the class token."""
+    patch = settings.patch_size
+    copies = sum(math.ceil(side / patch) ** 2 for side in settings.longer_side_lengths)
+    rows, columns = (math.ceil(side / patch) for side in shrunk(height, width, resize))
+    return 1 + copies + rows * columns
+
+
+def _quality(model: Any, pictures: Tensor) -> Tensor:
+    """The forward of pyiqa for pictures (N, 3, H, W) in [0, 1], embedding a chunk at a time."""
+    from pyiqa.data.multiscale_trans_util import get_multiscale_patches
+
+    patches = get_multiscale_patches(2 * pictures - 1, **model.data_preprocess_opts)
+    patches, (position, scale, real) = patches[..., :-3], patches[..., -3:].unbind(dim=-1)
+    pixels = patches.reshape(-1, 3, model.patch_size, model.patch_size)
+    embedded = torch.cat([_embedded(model, chunk) for chunk in pixels.split(PATCHES)])
+    embedded = embedded.view(*position.shape, -1)
+    encoded = model.transformer_encoder(embedded, position, scale, real.bool())
+    values: Tensor = model.head(encoded[:, 0]).flatten()
+    return values
+
+
+def _embedded(model: Any, patches: Tensor) -> Tensor:
+    """Tokens (N, hidden_size) of patches (N, 3, patch_size, patch_size) in [-1, 1]."""
+    features = model.block1(model.root_pool(model.gn_root(model.conv_root(patches))))
+    embedded: Tensor = model.embedding(features.permute(0, 2, 3, 1).flatten(1))
+    return embedded
 
 
 def resized(frames: Tensor, resize: Resize) -> Tensor:
@@ -118,9 +189,16 @@ def resized(frames: Tensor, resize: Resize) -> Tensor:
     The sides are truncated to whole pixels, as in VBench.
     """
     height, width = frames.shape[-2:]
+    size = shrunk(height, width, resize)
+    if size == (height, width):
+        return frames
+    return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=False)
+
+
+def shrunk(height: int, width: int, resize: Resize) -> tuple[int, int]:
+    """Height and width that frames are brought to; what is within the limit stays."""
     side = {"longer": max(height, width), "shorter": min(height, width), "none": 0}[resize]
     if side <= LIMIT:
-        return frames
+        return height, width
     scale = LIMIT / side
-    size = (int(scale * height), int(scale * width))
-    return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=False)
+    return int(scale * height), int(scale * width)

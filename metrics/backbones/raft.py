@@ -155,12 +155,12 @@ class Raft(nn.Module):
     def _updates(self, frames0: Tensor, frames1: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Gives the flow at 1/8 of the size and the hidden state after each update."""
         frames0, frames1 = frames0 / 127.5 - 1, frames1 / 127.5 - 1
-        features = self.feature_encoder(torch.cat([frames0, frames1]))
-        look_up = one_way(*features.chunk(2), self.settings.levels, self.settings.radius)
+        features0, features1 = self.feature_encoder(torch.cat([frames0, frames1])).chunk(2)
+        look_up = one_way(features0, features1, self.settings.levels, self.settings.radius)
         hidden, context = self.context_encoder(frames0).tensor_split([self.settings.hidden], dim=1)
         hidden, context = torch.tanh(hidden), torch.relu(context)
-        height, width = features.shape[-2:]
-        start = coordinates(height, width, features.device)
+        height, width = features0.shape[-2:]
+        start = coordinates(height, width, features0.device)
         flow = torch.zeros_like(start).repeat(len(frames0), 1, 1, 1)
         for _ in range(self.settings.updates):
             flow = flow.detach()  # each update learns from its own step alone (section 3.3)

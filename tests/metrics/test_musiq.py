@@ -65,3 +65,30 @@ def test_mini_scores_are_independent_of_the_batch() -> None:
     alone = torch.cat([musiq.scores(model, frame[None]) for frame in frames])
     assert together.shape == (3,)
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_memory_is_bounded_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our attention and our chunks of patches against pyiqa's own forward."""
+    torch.manual_seed(0)
+    model = musiq.build(musiq.MINI.settings).eval()
+    frames = torch.randint(0, 256, (2, 3, 77, 130), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = model(frames / 255).flatten()
+    for block in model.transformer_encoder.transformer.values():
+        block.attention = musiq.Attention(block.attention)
+    monkeypatch.setattr(musiq, "PATCHES", 7)
+    found = musiq.scores(model, frames, "none")
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(77, 130), (33, 500), (16, 16), (700, 300)])
+@pytest.mark.parametrize("resize", ["longer", "none"])
+def test_tokens_of_a_frame_are_counted(height: int, width: int, resize: musiq.Resize) -> None:
+    torch.manual_seed(0)
+    model = musiq.build(replace(musiq.MINI.settings, num_layers=1)).eval()
+    seen = []
+    model.transformer_encoder.encoder_norm.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].shape[1])
+    )
+    musiq.scores(model, torch.zeros(1, 3, height, width, dtype=torch.uint8), resize)
+    assert seen == [musiq.tokens(musiq.MINI.settings, height, width, resize)]
