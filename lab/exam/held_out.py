@@ -88,6 +88,14 @@ def with_other_object(scene: Scene, rng: np.random.Generator) -> Scene:
     return _with_main(scene, swapped)
 
 
+def with_other(scene: Scene, attribute: Attribute, rng: np.random.Generator) -> Scene:
+    """The scene with one attribute of the main object changed; never to what cannot be seen.
+
+    A changed motion is for captions only: it has the old one's rate.
+    """
+    return _with_main(scene, _changed(scene.bodies[0], attribute, rng))
+
+
 def to_frames(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Pictures or frames uint8 (H, W, 3) of one size as uint8 (N, 3, H, W)."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()

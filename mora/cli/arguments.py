@@ -10,7 +10,7 @@ from typing import Final
 
 CONF: Final = Path(__file__).resolve().parents[1] / "conf"
 
-LISTS: Final = frozenset({"model", "metrics"})
+LISTS: Final = frozenset({"model", "metrics", "damages"})
 """Settings that take several names."""
 TEXTS: Final = frozenset({"out", "weights_folder", "prompts.path"})
 """Settings whose value is taken as it is, such as paths."""
