@@ -1,11 +1,18 @@
-"""Where the miniature weights are, and what a folder of weights holds, as a hash."""
+"""Weights on this machine: where they lie, how they come here, and what they are, as a hash.
+
+This file is light: it says where weights are. Fetching is in `pull`, checking in `check`.
+"""
 
 import hashlib
+import os
 from pathlib import Path
 
 from mora.records import content_hash
 
 CHUNK = 1 << 20
+
+WEIGHTS_VARIABLE = "MORA_WEIGHTS"
+"""Environment variable that names the folder of official weights."""
 
 
 class CheckpointError(FileNotFoundError):
@@ -20,13 +27,26 @@ def mini_weights() -> Path:
     Raises:
         CheckpointError: The folder is missing.
     """
-    folder = Path(__file__).resolve().parent.parent / "lab" / "weights"
+    folder = Path(__file__).resolve().parents[2] / "lab" / "weights"
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder}: the miniature weights are not there. They come with the project: "
             "check out the folder lab/weights, or install mora-bench again."
         )
     return folder
+
+
+def official_weights() -> Path:
+    """Returns the folder of the official weights that metrics use; it need not be there yet.
+
+    It is what the environment's MORA_WEIGHTS names, else `mora/weights` in the user's cache.
+    Weights of agents lie in the Hugging Face hub's own cache.
+    """
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "mora" / "weights"
 
 
 def file_sha256(path: Path) -> str:

@@ -1,0 +1,79 @@
+"""A checkpoint: what it is called, where its publisher offers it, and where it is kept here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """A file at its publisher's own address.
+
+    Attributes:
+        url: Address of the file, or of the zip archive that holds it.
+        member: Path inside the archive; `None` where the address is the file itself.
+    """
+
+    url: str
+    member: str | None = None
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a model repository on the Hugging Face hub.
+
+    Attributes:
+        repository: `owner/name`.
+        file: Path inside the repository.
+        revision: Commit, 40 digits in hex.
+    """
+
+    repository: str
+    file: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class HubPipeline:
+    """A pipeline of diffusers on the hub: the files of a repository that it loads.
+
+    Attributes:
+        repository: `owner/name`.
+        revision: Commit, 40 digits in hex.
+        variant: Variant of the weight files, such as `fp16`.
+        without: Parts that are not loaded, such as `safety_checker`.
+    """
+
+    repository: str
+    revision: str
+    variant: str | None = None
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Published weights.
+
+    Attributes:
+        name: What `mora models` calls it.
+        origin: Where it is published.
+        licence: Licence of the weights; `None` where nothing here states it.
+        used_by: Metrics and agents' roles that use it.
+        path: Where a single file is kept; `None` for a pipeline, which lies in the hub's cache.
+        size: Bytes of a single file; `None` where they are not known.
+        sha256: Digest of a single file in hex, or its first digits; `None` where it is not known.
+        shipped: Whether the file comes with this project.
+    """
+
+    name: str
+    origin: WebFile | HubFile | HubPipeline
+    licence: str | None
+    used_by: tuple[str, ...]
+    path: Path | None = None
+    size: int | None = None
+    sha256: str | None = None
+    shipped: bool = False
+
+    @property
+    def fully_known(self) -> bool:
+        """Whether a single file's whole sha256 is known, so that none needs to be recorded."""
+        return self.sha256 is not None and len(self.sha256) == 64
