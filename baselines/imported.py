@@ -5,13 +5,22 @@ from pathlib import Path
 
 from mora.errors import machine_fault
 from mora.media import MediaError, find_videos, ref
-from mora.records import Failure, MediaRef, TaskName, Video, content_hash
+from mora.records import (
+    Failure,
+    FailureKind,
+    MediaRef,
+    Origin,
+    Role,
+    TaskName,
+    Video,
+    content_hash,
+)
 
 
 def import_folder(
     folder: Path,
     run: Path,
-    prompts: Mapping[str, str],
+    origins: Mapping[str, Origin],
     *,
     model: str,
     task: TaskName = TaskName.TEXT_TO_VIDEO,
@@ -22,50 +31,70 @@ def import_folder(
     Args:
         folder: The folder; what counts as a video in it is told by `mora.media.find_videos`.
         run: Folder of the run that the videos are for.
-        prompts: Prompt of each video, by path relative to `folder`; others have none.
+        origins: What each video was made from, by path relative to `folder`; of others nothing
+            is known.
         model: Name of the videos' model in tables.
         task: The task that they were made for.
         report: Called with the videos that are read and their number.
 
     Returns:
-        One video for each file, sorted by path, then one for each path in `prompts` that is not
-        there. What cannot be read is a failure.
+        One video for each file, sorted by path, then one for each path in `origins` that is not
+        there. What cannot be read is a failure, of the video or of what it was made from.
 
     Raises:
         MediaNotFoundError: `folder` is not a folder.
         Exception: The machine is at fault, see `mora.errors.machine_fault`.
     """
     names = [path.relative_to(folder).as_posix() for path in find_videos(folder)]
-    names += [name for name in prompts if name not in set(names)]
+    names += [name for name in origins if name not in set(names)]
     videos = []
     for done, name in enumerate(names):
         report(done, len(names))
-        media, failure = _look(folder / name, run)
+        found = _look(folder / name, run)
+        origin = origins.get(name)
+        text = None if origin is None else origin.prompt
         videos.append(
             Video(
-                id=_identity(name, prompts.get(name), model, task),
+                id=_identity(name, text, model, task),
                 model=model,
                 task=task,
                 prompt_id=name,
-                text=prompts.get(name),
+                text=text,
                 source=str(folder / name),
-                media=media,
-                failure=failure,
+                media=found if isinstance(found, MediaRef) else None,
+                failure=found if isinstance(found, Failure) else None,
+                companions={} if origin is None else _companions(origin, run),
+                given=None if origin is None else origin.given,
             )
         )
     report(len(names), len(names))
     return videos
 
 
-def _look(path: Path, run: Path) -> tuple[MediaRef | None, Failure | None]:
+def _companions(origin: Origin, run: Path) -> dict[Role, MediaRef | Failure]:
+    companions: dict[Role, MediaRef | Failure] = {}
+    for role, path in origin.inputs.items():
+        found = _look(Path(path), run)
+        wanted = "image" if role is Role.INPUT_IMAGE else "video"
+        if isinstance(found, MediaRef) and found.kind != wanted:
+            found = Failure(
+                kind=FailureKind.NOT_A_VIDEO,
+                message=f"{path}: found media of kind {found.kind}, and {role.value} is of kind "
+                f"{wanted}.",
+            )
+        companions[role] = found
+    return companions
+
+
+def _look(path: Path, run: Path) -> MediaRef | Failure:
     try:
-        return ref(path, run), None
+        return ref(path, run)
     except MediaError as error:
-        return None, error.failure()
+        return error.failure()
     except Exception as error:
         if machine_fault(error) is not None:
             raise
-        return None, Failure.unforeseen(error)
+        return Failure.unforeseen(error)
 
 
 def _identity(name: str, text: str | None, model: str, task: TaskName) -> str:

@@ -236,7 +236,11 @@ def _metric_cell(selection: Selection, place: int, videos: Sequence[Video]) -> C
             for score in scores.values()
             if score is not None and score.value is not None
         ],
-        {id_: s.failure.kind for id_, s in scores.items() if s is not None and s.failure},
+        {
+            id_: score.failure.kind
+            for id_, score in scores.items()
+            if score is not None and score.failure is not None and score.failure.counts
+        },
         [id_ for id_, score in scores.items() if score is None and asked],
     )
 

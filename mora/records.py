@@ -179,6 +179,16 @@ class PromptSource(Record):
     """Ids of the examples that were shown to the model."""
 
 
+class Origin(Record):
+    """What an existing video is said to have been made from."""
+
+    prompt: str = Field(min_length=1)
+    inputs: Mapping[Role, str] = Field(default_factory=dict)
+    """Paths of pictures and videos."""
+    given: Given | None = None
+    """Frames of it that were taken over from there; `None` where nobody said."""
+
+
 class Prompt(Record):
     """One line of a prompt set."""
 

@@ -82,6 +82,11 @@ class LedgerReader:
         ).fetchone()
         return Artifact.model_validate_json(row[0]) if row else None
 
+    def caption(self, key: str) -> str | None:
+        """The caption that `Ledger.keep_caption` kept under this key, if there is one."""
+        kept = self.artifact(key)
+        return None if kept is None else kept.text
+
     def artifacts(self, request_id: str) -> dict[str, Artifact]:
         """What each stage made for a request, by stage, in the order in which it was made."""
         rows = self._connection.execute(
@@ -113,14 +118,15 @@ class LedgerReader:
         Args:
             video_ids: Videos to score, in the order in which the answer has them.
             fingerprints: Fingerprint of each metric that is wanted.
-            retry_failures: Whether a recorded failure counts as left to do.
+            retry_failures: Whether a recorded failure counts as left to do. That a metric does
+                not apply is no failure.
 
         Returns:
             Ids of videos that lack a score, each with the names of the metrics that it lacks.
         """
         query = "SELECT video_id, fingerprint_id FROM scores"
         if retry_failures:
-            query += " WHERE failure IS NULL"
+            query += " WHERE failure IS NULL OR failure = 'not_applicable'"
         done = set(self._connection.execute(query))
         lacking = {
             video_id: [f.metric for f in fingerprints if (video_id, f.id) not in done]

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from eval.ledger.settings import HARMLESS, compare, flatten
 from mora.records import Artifact, Fingerprint, Json, Request, Score, Video
 
 LOCK_NAME: Final = "ledger.lock"
+CAPTION: Final = "caption"
+"""Stage of the artifacts that are captions; they belong to no request."""
 
 
 class Ledger(LedgerReader):
@@ -118,6 +120,21 @@ class Ledger(LedgerReader):
                 (artifact.key, artifact.model_dump_json()),
             )
             self._link(sql, request_id, artifact.key)
+
+    def keep_caption(self, key: str, text: str, captioner: str) -> None:
+        """Keeps what a captioner said, for `caption` to give back; the first text of a key stays.
+
+        Args:
+            key: Hash of all that the caption depends on.
+            text: The caption.
+            captioner: Who said it.
+        """
+        caption = Artifact(key=key, stage=CAPTION, model=captioner, text=text)
+        with self._transaction() as sql:
+            sql.execute(
+                "INSERT INTO artifacts (key, record) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
+                (key, caption.model_dump_json()),
+            )
 
     def link(self, request_id: str, key: str) -> None:
         """Says that the stage which made artifact `key` gives it to this request, too.
@@ -287,12 +304,15 @@ def _take_lock(run: Path) -> int:
 
 
 def _other_content(run: Path, stored: Video, video: Video) -> str:
-    def what(each: Video) -> dict[str, Any]:
-        return each.model_dump(mode="json")
-
-    before, after = what(stored), what(video)
+    which = f"{run}: video {stored.prompt_id or stored.id} of {stored.model}"
+    if video.failure is not None:
+        return (
+            f"{which} was there when it was recorded, and now it is not: {video.failure.message}. "
+            "Put it back, or use another folder for the run."
+        )
+    before, after = stored.model_dump(mode="json"), video.model_dump(mode="json")
     field = next(name for name in before if before[name] != after[name])
     return (
-        f"{run}: video {video.id} is recorded with {field} = {before[field]!r}, "
-        f"now it is {after[field]!r}. A run keeps what it scored; use another folder for the run."
+        f"{which} is recorded with {field} = {before[field]!r}, now it is {after[field]!r}. "
+        "A run keeps what it scored; use another folder for the run."
     )

@@ -293,7 +293,7 @@ def _failures(
         reasons: dict[tuple[str, str], list[str]] = {}
         for metric, selection in selections.items():
             score = selection.scores.get((0, video.id))
-            if score is not None and score.failure is not None:
+            if score is not None and score.failure is not None and score.failure.counts:
                 reason = (score.failure.kind.value, score.failure.message)
                 reasons.setdefault(reason, []).append(titles[metric])
         for (kind, message), metrics in reasons.items():

@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from metrics.captioners.captioner import CaptionError
-from mora.records import FailureKind
+from mora.records import FailureKind, Record
 
 REFUSALS: Final = frozenset({"content_filter", "content_policy_violation"})
 """What servers call a request that their rules of content stop."""
@@ -26,29 +27,25 @@ SHOWN: Final = 200
 """Characters of a server's message that an error repeats."""
 
 
-@dataclass(frozen=True)
-class EndpointSettings:
-    """How a server is asked.
+class EndpointSettings(Record):
+    """How a server is asked."""
 
-    Attributes:
-        model: Name of the model there; a dated one does not change under its name.
-        base_url: Address up to the version, such as `https://api.openai.com/v1`.
-        temperature: Randomness; `None` says nothing of it, as some models want.
-        seed: For servers that heed one.
-        max_tokens: Length that the answer may have.
-        side: Longer side in pixels that larger frames are scaled to before they are sent.
-        timeout: Seconds that an answer may take.
-        retries: How often a request that may pass is sent again.
-    """
-
-    model: str
-    base_url: str
-    temperature: float | None = 0.0
-    seed: int | None = 0
-    max_tokens: int = 300
-    side: int = 512
-    timeout: float = 60.0
-    retries: int = 5
+    model: str = Field(min_length=1)
+    """Name of the model there. A dated one does not change under its name."""
+    base_url: str = Field(pattern=r"^https?://")
+    """Address up to the version, such as `https://api.openai.com/v1`."""
+    temperature: float | None = Field(ge=0)
+    """Randomness; `None` says nothing of it, as some models want."""
+    seed: int | None
+    """For servers that heed one."""
+    max_tokens: int = Field(ge=1)
+    """Length that an answer may have."""
+    side: int = Field(ge=1)
+    """Longer side in pixels that larger frames are scaled to before they are sent."""
+    timeout: float = Field(gt=0)
+    """Seconds that an answer may take."""
+    retries: int = Field(ge=0)
+    """How often a request that may pass is sent again."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +129,17 @@ class EndpointCaptioner:
         message = getattr(first, "message", None)
         if message is None:
             raise self._error(f"gave an answer without a message: {answer}")
-        refusal, reason = message.refusal, getattr(first, "finish_reason", None)
+        refusal, reason = getattr(message, "refusal", None), getattr(first, "finish_reason", None)
+        text = getattr(message, "content", None)
         if refusal or reason in REFUSALS:
             raise self._error(f"refused: {refusal or reason}", FailureKind.REFUSED)
         if reason == "length":
             raise self._error(
                 f"was cut off after {self.asked.max_tokens} tokens; raise captioner.max_tokens"
             )
-        if not isinstance(message.content, str) or not message.content.strip():
+        if not isinstance(text, str) or not text.strip():
             raise self._error("gave an empty answer")
-        return message.content
+        return text
 
     def _error(self, what: str, kind: FailureKind = FailureKind.ERROR) -> CaptionError:
         told = " ".join(what.split())

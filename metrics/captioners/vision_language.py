@@ -11,29 +11,27 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from metrics.captioners.captioner import CaptionError
+from mora.records import Record
 
 
-@dataclass(frozen=True)
-class VisionLanguageSettings:
-    """Which model, and how it answers.
+class VisionLanguageSettings(Record):
+    """Which model, and how it answers."""
 
-    Attributes:
-        name: Name in fingerprints.
-        version: What the weights are: the hub's commit, or the hash of a folder.
-        source: Folder of the model, or its id on the hub.
-        revision: Commit on the hub; `None` for a folder.
-        dtype: Precision of the network.
-        max_new_tokens: Length that an answer may have.
-    """
-
-    name: str
-    version: str
-    source: str
+    name: str = Field(min_length=1)
+    """Name in fingerprints."""
+    version: str = Field(min_length=1)
+    """What its weights are: the hub's commit, or the hash of a folder."""
+    source: str = Field(min_length=1)
+    """Folder of the model, or its id on the hub."""
     revision: str | None
+    """Commit on the hub; `None` for a folder."""
     dtype: Literal["float32", "float16", "bfloat16"]
-    max_new_tokens: int
+    """Precision of the network."""
+    max_new_tokens: int = Field(ge=1)
+    """Length at which an answer is cut off."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class VisionLanguageCaptioner:
         """Shows the frames and asks; see `Captioner.caption`.
 
         Raises:
-            CaptionError: The model said nothing, or did not come to an end.
+            CaptionError: The model said nothing.
             OSError: The model is not there.
         """
         import torch

@@ -1,5 +1,7 @@
 """`mora evaluate`: scores, tables and a report, for runs or for folders of videos."""
 
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mora.checkpoints import mini_weights
 from mora.cli.application import Settings, run
+from mora.cli.captioner import captioner_of
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.cli.runs import run_folder, torch_device
@@ -16,6 +19,7 @@ from mora.records import FailureKind, TaskName, Video, content_hash
 
 if TYPE_CHECKING:
     from eval.ledger import Ledger, LedgerReader
+    from metrics.captioners.captioner import Captions
     from metrics.networks import Networks
 
 VIDEOS_AT_ONCE: Final = 2
@@ -61,7 +65,7 @@ def evaluate_videos(settings: Settings, folder: Path, videos: Sequence[Path]) ->
         raise SettingError(
             f"prompts={path}: a list of prompts is for one folder; evaluate the folders one by one."
         )
-    prompts = load_manifest(Path(path)) if path is not None else {}
+    origins = load_manifest(Path(path)) if path is not None else {}
     models = [each.resolve().name for each in videos]
     twice = sorted({model for model in models if models.count(model) > 1})
     if twice:
@@ -69,14 +73,14 @@ def evaluate_videos(settings: Settings, folder: Path, videos: Sequence[Path]) ->
     task = TaskName(settings["table"]["task"])
     asked: dict[str, Any] = {
         "videos": [str(each.resolve()) for each in videos],
-        "prompts": content_hash(prompts),
+        "prompts": content_hash(origins),
     }
     found: list[Video] = []
     with Meter() as meter:
         for place, model in zip(videos, models, strict=True):
             shown = partial(meter.update, f"read {model}")
             found += import_folder(
-                place.resolve(), folder, prompts, model=model, task=task, report=shown
+                place.resolve(), folder, origins, model=model, task=task, report=shown
             )
     if not found:
         raise SettingError(f"videos={','.join(map(str, videos))}: there are no videos in it.")
@@ -103,16 +107,24 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         MixedFingerprintsError: Earlier scores do not compare with these.
     """
     from eval import engine
+    from eval.cut_texts import find_cut_texts, warnings, write_cut_texts
     from eval.export import export
+    from eval.plan import left_out
     from eval.rendering import render
     from eval.report.looks import Looks
     from eval.report.report import shown_videos, write_report
     from eval.tables import TableSpec, make_table
+    from metrics.captioners.captioner import Captions
     from metrics.protocol import Protocol
 
     protocol = Protocol.model_validate(settings["protocol"])
     spec = TableSpec.model_validate(settings["table"])
-    networks = networks_of(settings)
+    device = torch_device(settings["executor"]["device"])
+    captioner = captioner_of(settings["captioner"], settings["weights"], device)
+    networks = networks_of(settings, None if captioner is None else Captions(captioner, ledger))
+    without: dict[str, str] = {}
+    if settings["metrics"] is None:
+        without = left_out(ledger.videos(), protocol, networks)
     run = ledger.run
     shown = shown_videos(ledger, spec.task, settings["report"])
     with Meter() as meter:
@@ -120,7 +132,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             ledger,
             protocol,
             networks,
-            metrics=metrics_of(settings),
+            metrics=[name for name in metrics_of(settings) if name not in without],
             batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
             retry_failures=settings["retry"],
             read=Looks(run / "report").reading(shown),
@@ -131,9 +143,11 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
                 failed=f"{now.failed} scores failed" if now.failed else "",
             ),
         )
+        cut = find_cut_texts(ledger, protocol, networks)
         table = make_table([ledger], spec, protocol=protocol.name, weights=networks.weights)
         files = [("tables", write_tables(table, run / "tables"))]
         files.append(("scores", export(ledger, run / "scores")))
+        files.append(("cut", write_cut_texts(cut, run / "scores", protocol.name)))
         if settings["report"]:
             report = write_report(
                 ledger,
@@ -147,13 +161,22 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             files += [("sheets", list(report.sheets)), ("page", [report.page])]
     print(render(table, "markdown"))
     for name, paths in files:
-        print(f"{name:8}{' '.join(map(str, paths))}")
+        if paths:
+            print(f"{name:8}{' '.join(map(str, paths))}")
+    for line in warnings(cut):
+        print(f"cut: {line}", file=sys.stderr)
+    for told in (*without.values(), *_inapplicable(ledger)):
+        print(f"not applicable: {told}")
     failures = _failures(ledger, protocol.name, networks.weights)
     return tell_failures([*failures, *_unscored(ledger, last.unscored)])
 
 
-def networks_of(settings: Settings) -> "Networks":
+def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Networks":
     """The set of weights that the settings name, on their device.
+
+    Args:
+        settings: The verb's.
+        captions: Who says what pictures and videos show.
 
     Raises:
         SettingError: There is no such set or device, or its folder is not said.
@@ -170,7 +193,8 @@ def networks_of(settings: Settings) -> "Networks":
             "weights=official needs weights_folder=, where the official weights are."
         )
     place = mini_weights() if folder is None else Path(folder).expanduser()
-    return Networks(weights, place, torch.device(torch_device(settings["executor"]["device"])))
+    device = torch.device(torch_device(settings["executor"]["device"]))
+    return Networks(weights, place, device, captions)
 
 
 def metrics_of(settings: Settings) -> tuple[str, ...]:
@@ -213,9 +237,19 @@ def _failures(ledger: "LedgerReader", protocol: str, weights: str) -> list[str]:
         video, failure = videos[score.video_id], score.failure
         if failure is None or score.fingerprint not in prints or video.failure is not None:
             continue
-        if not (no_prompts and failure.kind == FailureKind.NO_PROMPT):
+        if failure.counts and not (no_prompts and failure.kind == FailureKind.NO_PROMPT):
             lines[f"{video.model}, {video.prompt_id}: {failure.message}"] = None
     return list(lines)
+
+
+def _inapplicable(ledger: "LedgerReader") -> list[str]:
+    """Metrics that were asked for and have nothing to say of some videos, a line each."""
+    counts = Counter(
+        score.failure.message
+        for score in ledger.all_scores()
+        if score.failure is not None and not score.failure.counts
+    )
+    return [f"{message} ({count} videos)" for message, count in counts.items()]
 
 
 def _unscored(ledger: "LedgerReader", reasons: Mapping[str, str]) -> list[str]:

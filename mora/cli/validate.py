@@ -114,7 +114,8 @@ def _specimens(settings: Settings, folder: Path, meter: Meter) -> "list[Specimen
         raise SettingError("prompts= goes with videos=; the miniature world has its own captions.")
     if not videos:
         return specimens(count, seed)
-    prompts = load_manifest(Path(path)) if path is not None else {}
+    origins = load_manifest(Path(path)) if path is not None else {}
+    prompts = {file: origin.prompt for file, origin in origins.items()}
     shown = partial(meter.update, "look at clips")
     return specimens_of(Path(videos[0]), folder, prompts, count, shown)
 

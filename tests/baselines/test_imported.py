@@ -8,7 +8,7 @@ import pytest
 from baselines.imported import import_folder
 from eval.ledger import Ledger, LedgerError
 from mora.media import MediaNotFoundError, write_image, write_video
-from mora.records import FailureKind
+from mora.records import Failure, FailureKind, Given, Origin, Role
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (6, 32, 48, 3), dtype=np.uint8)
 
@@ -29,10 +29,13 @@ def folder(tmp_path):
 
 
 def test_each_file_is_a_row_with_its_prompt_or_its_reason(folder, tmp_path):
-    prompts = {"good.mp4": "a red circle", "gone.mp4": "a lost circle"}
+    origins = {
+        "good.mp4": Origin(prompt="a red circle"),
+        "gone.mp4": Origin(prompt="a lost circle"),
+    }
     seen = []
     videos = import_folder(
-        folder, tmp_path / "run", prompts, model="theirs", report=lambda *c: seen.append(c)
+        folder, tmp_path / "run", origins, model="theirs", report=lambda *c: seen.append(c)
     )
     rows = {video.prompt_id: video for video in videos}
     assert list(rows) == ["cut.mp4", "empty", "good.mp4", "sub", "text.mp4", "gone.mp4"]
@@ -53,15 +56,15 @@ def test_each_file_is_a_row_with_its_prompt_or_its_reason(folder, tmp_path):
 
 
 def test_an_id_follows_place_prompt_and_model(folder, tmp_path):
-    def ids(prompts=None, model="theirs"):
-        videos = import_folder(folder, tmp_path / "run", prompts or {}, model=model)
+    def ids(origins=None, model="theirs"):
+        videos = import_folder(folder, tmp_path / "run", origins or {}, model=model)
         return {video.prompt_id: video.id for video in videos}
 
     first = ids()
     assert ids() == first
     assert len(set(first.values())) == len(first)
     assert ids(model="ours")["good.mp4"] != first["good.mp4"]
-    assert ids({"good.mp4": "a star"})["good.mp4"] != first["good.mp4"]
+    assert ids({"good.mp4": Origin(prompt="a star")})["good.mp4"] != first["good.mp4"]
 
 
 def test_a_mended_file_takes_the_place_of_its_failure_and_an_exchanged_one_is_noticed(
@@ -98,3 +101,35 @@ def test_what_the_machine_fails_at_is_not_put_down_to_a_file(folder, tmp_path, m
 def test_no_folder_is_an_error(tmp_path):
     with pytest.raises(MediaNotFoundError, match="no such folder"):
         import_folder(tmp_path / "none", tmp_path, {}, model="theirs")
+
+
+def test_what_a_video_was_made_from_is_read_or_says_why_not(folder, tmp_path):
+    before, picture = tmp_path / "before.mp4", tmp_path / "picture.png"
+    write_video(before, FRAMES[:3], 8)
+    write_image(picture, FRAMES[0])
+    inputs = {
+        Role.INPUT_IMAGE: picture,
+        Role.INPUT_VIDEO: picture,
+        Role.VIDEO_BEFORE: before,
+        Role.VIDEO_AFTER: tmp_path / "gone.mp4",
+    }
+    origin = Origin(
+        prompt="a star",
+        inputs={role: str(path) for role, path in inputs.items()},
+        given=Given(start=2),
+    )
+    rows = import_folder(folder, tmp_path / "run", {"good.mp4": origin}, model="theirs")
+    found = {video.prompt_id: video for video in rows}["good.mp4"]
+    assert found.given == Given(start=2, end=0)
+    assert found.failure is None
+    assert found.companions[Role.INPUT_IMAGE].kind == "image"
+    assert found.companions[Role.VIDEO_BEFORE].frames == 3
+    wrong, gone = found.companions[Role.INPUT_VIDEO], found.companions[Role.VIDEO_AFTER]
+    assert isinstance(wrong, Failure)
+    assert "found media of kind image, and input_video is of kind video" in wrong.message
+    assert isinstance(gone, Failure)
+    assert gone.kind is FailureKind.NOT_FOUND
+    with Ledger.open(tmp_path / "run", {}) as ledger:
+        ledger.add_videos(rows)
+        assert ledger.videos() == rows, "companions and failures among them are stored"
+    assert not rows[0].companions

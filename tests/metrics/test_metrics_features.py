@@ -217,7 +217,7 @@ def test_missing_weights_are_all_named_at_once(tmp_path: Path) -> None:
     assert str(tmp_path / "raft_things" / "raft-things.pth") in said
     assert "models/raft-things.pth in it" in said
     assert "https://huggingface.co/lalala125/AMT/resolve/31d0420e" in said
-    assert "licence CC-BY-NC-4.0" in said
+    assert "licence CC-BY-NC-SA-4.0" in said
     official.check(["aesthetic"])
 
 
