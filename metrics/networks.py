@@ -195,9 +195,15 @@ class Networks:
 
     def tokens(self, name: str, text: str) -> torch.Tensor:
         """A text as the network `name` reads it: int64 `(1, context)` on the device."""
-        settings = self.card(name).settings
-        merges = None if settings.merges is None else self.folder / settings.merges
-        return bpe.tokenize(_tokenizer(merges), [text], settings.context).ids.to(self.device)
+        return self._tokens(name, text).ids.to(self.device)
+
+    def beginning(self, name: str, text: str) -> str | None:
+        """What the network `name` reads of a text, if not all of it; else `None`."""
+        tokens = self._tokens(name, text)
+        if not tokens.cut[0]:
+            return None
+        read: str = self._tokenizer(name).decode(tokens.ids[0, 1:-1].tolist())
+        return read.strip()
 
     def sentence(self, text: str, pooling: bert.Pooling) -> NDArray[np.float32]:
         """Embeds a text: float32 `(1, D)` of unit length.
@@ -216,6 +222,13 @@ class Networks:
             embedding = clip.text_features(self["sentence"], self.tokens("sentence", text))
         array: NDArray[np.float32] = embedding.cpu().numpy()
         return array
+
+    def _tokens(self, name: str, text: str) -> bpe.Tokens:
+        return bpe.tokenize(self._tokenizer(name), [text], self.card(name).settings.context)
+
+    def _tokenizer(self, name: str) -> SimpleTokenizer:
+        merges = self.card(name).settings.merges
+        return _tokenizer(None if merges is None else self.folder / merges)
 
     def _files(self, name: str) -> Iterator[_File]:
         """What a network is read from: its weights, and a tokenizer that no library brings."""
