@@ -92,8 +92,10 @@ def test_a_failed_video_gives_way_with_its_scores_and_a_made_one_does_not(ledger
     ledger.add_videos([video(2), video(1)])
     assert ledger.videos() == [video(1), video(2)]
     assert ledger.scores()["video_id"].tolist() == ["v2"]
-    with pytest.raises(LedgerError, match=r"video v2 .* '0'.* now it is .*'9'"):
+    with pytest.raises(LedgerError, match=r"video p2 of mora .* '0'.* now it is .*'9'"):
         ledger.add_videos([video(3), video(2, sha256="9")])
+    with pytest.raises(LedgerError, match=r"was there .*: the picture was refused"):
+        ledger.add_videos([broken(2)])
     assert len(ledger.videos()) == 2, "half of a refused call was stored"
 
 
