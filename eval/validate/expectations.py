@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import yaml
 from pydantic import Field
@@ -35,7 +35,7 @@ class _Stated(Record):
 
     falls: tuple[str, ...] = ()
     rises: tuple[str, ...] = ()
-    blind: Mapping[str, float] = Field(default_factory=dict)
+    blind: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 Two questions are asked of each pair. *Does it follow*: Spearman's correlation of score and strength
 within each clip, which no difference between clips can hide. *Does it tell them apart*: the AUC,
-the probability that some clean clip scores better than some damaged one, which is what counts where
-there is no clean version to compare with.
+the probability that a clean clip scores better than another clip that is damaged, which is what
+counts where there is no clean version to compare with.
 """
 
 from collections import Counter
@@ -60,7 +60,8 @@ class Level(Record):
     worse: float | None = None
     """Share of the clips that score worse than they did undamaged; ties count half."""
     auc: float | None = None
-    """Probability that a clean clip scores better than a damaged one, any two; ties count half."""
+    """Probability that a clean clip scores better than another clip that is damaged; ties count
+    half."""
     auc_interval: tuple[float, float] | None = None
 
 
@@ -301,8 +302,8 @@ def _clean(metric: Metric, print_: str, goodness: Numbers) -> Clean:
 def _level(strength: float, clean: Numbers, damaged: Numbers, sign: int, seed: int) -> Level:
     both = ~(np.isnan(clean) | np.isnan(damaged))
     count = int(both.sum())
-    if not count:
-        return Level(strength=strength, clips=0, failed=len(clean))
+    if count < FEWEST_SCORED:
+        return Level(strength=strength, clips=count, failed=len(clean) - count)
     before, after = clean[both], damaged[both]
     drawn = statistics.draws(count, seed)
     compared = statistics.beats(before, after, RESOLUTION)
@@ -315,7 +316,7 @@ def _level(strength: float, clean: Numbers, damaged: Numbers, sign: int, seed: i
         change=float(change.mean()),
         change_interval=statistics.mean_interval(change, drawn),
         worse=float(np.diag(compared).mean()),
-        auc=float(compared.mean()),
+        auc=statistics.auc(compared),
         auc_interval=statistics.auc_interval(compared, drawn),
     )
 

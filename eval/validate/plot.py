@@ -145,8 +145,8 @@ def _foot(y: float) -> list[str]:
         ]
         x += 140
     told = (
-        "Each curve: probability that a clean clip scores better than a damaged one (AUC), from no "
-        "damage to the severest, with its 95 % interval."
+        "Each curve: probability that a clean clip scores better than another, damaged one (AUC), "
+        "from no damage to the severest, with its 95 % interval."
     )
     said = "Top of a panel: the damage is always seen. Middle line: never. Bottom: it is rewarded."
     return [

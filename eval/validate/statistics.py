@@ -55,8 +55,8 @@ def beats(first: ArrayLike, second: ArrayLike, resolution: float = 0.0) -> Numbe
         resolution: Values that differ by no more are ties.
 
     Returns:
-        (N, M). The mean is the AUC (Mann-Whitney): the probability that one of `first` is greater
-        than one of `second`.
+        (N, M). The mean is the Mann-Whitney estimate of the probability that one of `first` is
+        greater than one of `second`.
     """
     difference = np.subtract.outer(np.asarray(first, np.float64), np.asarray(second, np.float64))
     return 0.5 + 0.5 * np.sign(difference) * (np.abs(difference) > resolution)
@@ -79,15 +79,36 @@ def mean_interval(values: ArrayLike, drawn: NDArray[Any]) -> tuple[float, float]
     return _percentiles(drawn @ array / len(array))
 
 
-def auc_interval(compared: Numbers, drawn: NDArray[Any]) -> tuple[float, float]:
-    """Interval of an AUC between two values of each cluster.
+def auc(compared: Numbers) -> float:
+    """AUC between two values of each cluster, over pairs of different clusters.
+
+    A cluster's own pair tells how the two values go together, not how far apart the values are:
+    counted with the others, it would lift the AUC above 0.5 wherever there is any effect at all.
 
     Args:
-        compared: (N, N) as `beats` gives it; row and column i belong to cluster i.
-        drawn: Bootstrap samples of the N clusters.
+        compared: (N, N) as `beats` gives it, N of at least 2; row and column i belong to cluster i.
     """
-    estimates = np.einsum("bi,ij,bj->b", drawn, compared, drawn, optimize=True)
-    return _percentiles(estimates / len(compared) ** 2)
+    return float(_aucs(compared, np.ones((1, len(compared))))[0])
+
+
+def auc_interval(compared: Numbers, drawn: NDArray[Any]) -> tuple[float, float]:
+    """Interval of `auc`.
+
+    Args:
+        compared: (N, N), as for `auc`.
+        drawn: Bootstrap samples of the N clusters. One that holds a single cluster has no pair and
+            does not count.
+    """
+    several = (drawn > 0).sum(axis=1) > 1
+    return _percentiles(_aucs(compared, drawn[several]))
+
+
+def _aucs(compared: Numbers, drawn: NDArray[Any]) -> Numbers:
+    """The AUC of each sample (B, N) of the clusters, pairs of a cluster with itself left out."""
+    others = 1.0 - np.eye(len(compared))
+    won = np.einsum("bi,ij,bj->b", drawn, compared * others, drawn, optimize=True)
+    pairs = np.einsum("bi,ij,bj->b", drawn, others, drawn, optimize=True)
+    return np.asarray(won / pairs)
 
 
 def _percentiles(estimates: Numbers) -> tuple[float, float]:

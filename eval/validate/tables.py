@@ -19,7 +19,8 @@ ARROWS: Final[dict[Found, str]] = {
 LEGEND: Final = (
     "An arrow says how the score goes as the damage grows: ↓ worse, ↑ better, = not at all, ~ no "
     "sure trend. The number is the AUC at the greatest strength: the probability that a clean clip "
-    "scores better than a damaged one. ✓ as expected; **bold** not as expected, with what was."
+    "scores better than another one that is damaged. ✓ as expected; **bold** not as expected, with "
+    "what was."
 )
 
 
