@@ -100,7 +100,7 @@ class EndpointCaptioner:
                 )
             except openai.APITimeoutError:
                 raise self._error(
-                    f"gave no answer within {asked.timeout:g} seconds, {asked.retries + 1} times"
+                    f"gave no answer within {asked.timeout:g} seconds (tries: {asked.retries + 1})"
                 ) from None
             except openai.APIConnectionError as error:
                 raise self._error(f"cannot be reached: {error.__cause__ or error}") from None
