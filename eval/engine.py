@@ -99,6 +99,7 @@ def evaluate(
     Raises:
         MissingWeightsError: Weights that the metrics need are not there.
         MissingCaptionerError: A captioner that they need is not there.
+        CaptionerError: It cannot be used.
         WeightsError: They cannot be read.
         MachineError: The GPU failed. What was scored before is stored.
         OSError: The system's means are exhausted, see `mora.errors.machine_fault`.
@@ -122,6 +123,8 @@ def evaluate(
     report(progress)
     for name in work.backbones:
         _ = networks[name]  # weights that cannot be read end the evaluation before it begins
+    if work.captioned:
+        networks.captions.captioner.load()
     companions = Companions(ledger.run, networks.device)
     with exact():
         for video, clip in decode_ahead(work.videos, ledger.run, batch_size, read):

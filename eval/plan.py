@@ -41,6 +41,11 @@ class Plan:
         """Networks that the plan needs, each once, sorted."""
         return _backbones(metric for each in self.metrics.values() for metric in each)
 
+    @property
+    def captioned(self) -> bool:
+        """Whether the plan needs a captioner."""
+        return any(_captioned(metric) for each in self.metrics.values() for metric in each)
+
 
 def make_plan(
     ledger: LedgerReader,
@@ -64,7 +69,7 @@ def make_plan(
         MissingCaptionerError: A captioner that they need is not there.
     """
     networks.check(_backbones(metrics))
-    if any(feature.captioned for metric in metrics for feature in metric.features):
+    if any(map(_captioned, metrics)):
         _ = networks.captions
     by_name = {metric.name: metric for metric in metrics}
     prints = {metric.name: fingerprint(metric, networks) for metric in metrics}
@@ -93,7 +98,7 @@ def left_out(videos: Iterable[Video], protocol: Protocol, networks: Networks) ->
         missing = [metric.inapplicable(companions) for companions in made_from]
         if missing and all(missing):
             reasons[metric.name] = next(each.message for each in missing if each is not None)
-        elif not networks.can_caption and any(each.captioned for each in metric.features):
+        elif not networks.can_caption and _captioned(metric):
             reasons[metric.name] = (
                 f"{metric.name} needs a captioner, such as captioner=llava or captioner=openai."
             )
@@ -115,10 +120,14 @@ def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
 
 
 def _captioner(metric: Metric, networks: Networks) -> dict[str, Choice]:
-    if not any(feature.captioned for feature in metric.features):
+    if not _captioned(metric):
         return {}
     settings = networks.captions.captioner.settings
     return {f"captioner.{name}": value for name, value in settings.items()}
+
+
+def _captioned(metric: Metric) -> bool:
+    return any(feature.captioned for feature in metric.features)
 
 
 def _backbones(metrics: Iterable[Metric]) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ class WorldReader:
         """Its name; there is nothing to set."""
         return {"name": "world_reader"}
 
+    def load(self) -> None:
+        """There is nothing to make ready."""
+
     def caption(self, frames: NDArray[np.uint8], fps: float, question: str) -> str:  # noqa: ARG002
         """Describes a clip or a picture of the world.
 

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from mora.records import Failure, FailureKind, content_hash
 
 
+class CaptionerError(RuntimeError):
+    """The captioner itself cannot be used, whatever it is asked."""
+
+
 class CaptionError(Exception):
     """There is no caption.
 
@@ -40,6 +44,14 @@ class Captioner(Protocol):
         """All that its captions depend on besides frames and question, for fingerprints.
 
         One of them is `name`. Neither keys nor places of this machine are among them.
+        """
+        ...
+
+    def load(self) -> None:
+        """Makes ready, before the first question.
+
+        Raises:
+            CaptionerError: That fails, and why.
         """
         ...
 

@@ -73,6 +73,9 @@ class EndpointCaptioner:
             "side": asked.side,
         }
 
+    def load(self) -> None:
+        """There is nothing to make ready."""
+
     def caption(self, frames: NDArray[np.uint8], fps: float, question: str) -> str:  # noqa: ARG002
         """Sends the frames and the question; see `Captioner.caption`.
 

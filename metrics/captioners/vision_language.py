@@ -1,6 +1,6 @@
 """A captioner that runs here: any of transformers' models that read pictures and answer in text.
 
-The model is loaded when the first caption is asked for, and answers with its likeliest words.
+The model answers with its likeliest words, so that the same frames get the same caption.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from metrics.captioners.captioner import CaptionError
+from metrics.captioners.captioner import CaptionerError, CaptionError
 from mora.records import Record
 
 
@@ -59,12 +59,26 @@ class VisionLanguageCaptioner:
             "max_new_tokens": asked.max_new_tokens,
         }
 
+    def load(self) -> None:
+        """Loads the model.
+
+        Raises:
+            CaptionerError: It is not there, or is no such model.
+        """
+        try:
+            _ = self._model
+        except (OSError, ValueError) as error:
+            told = " ".join(str(error).split())
+            raise CaptionerError(
+                f"captioner {self.asked.name}: {self.asked.source} cannot be loaded as a model "
+                f"that reads pictures and answers in text: {told}"
+            ) from error
+
     def caption(self, frames: NDArray[np.uint8], fps: float, question: str) -> str:  # noqa: ARG002
         """Shows the frames and asks; see `Captioner.caption`.
 
         Raises:
             CaptionError: The model said nothing.
-            OSError: The model is not there.
         """
         import torch
 

@@ -29,6 +29,7 @@ MENDABLE: Final = frozenset(
         "builtins.PermissionError",
         "eval.ledger.errors.LedgerError",
         "metrics.backbones.loading.WeightsError",
+        "metrics.captioners.captioner.CaptionerError",
         "metrics.networks.MissingCaptionerError",
         "metrics.networks.MissingWeightsError",
         "mora.checkpoints.CheckpointError",
