@@ -78,7 +78,7 @@ def check_pipeline(name: str, origin: HubPipeline, lock: Lock) -> Iterator[str]:
         return
     for part, (library, kind) in hub.parts(folder / hub.INDEX).items():
         if part not in origin.without:
-            yield from _part_faults(folder, part, library, kind, origin.variant)
+            yield from part_faults(folder, part, library, kind, origin.variant)
 
 
 def pipeline_folder(origin: HubPipeline, lock: Lock) -> tuple[Path | None, list[str]]:
@@ -121,10 +121,21 @@ def _wanted(origin: HubPipeline, folder: Path, lock: Lock) -> dict[str, Entry | 
     return {name: entries.get(name) for name in names}
 
 
-def _part_faults(
+def part_faults(
     folder: Path, part: str, library: str, kind: str, variant: str | None
 ) -> Iterator[str]:
-    """Loads one part of a pipeline and names what does not fit."""
+    """Loads one part of a pipeline and names what does not fit.
+
+    Args:
+        folder: The pipeline's folder.
+        part: Name of the part, which is its folder.
+        library: Library of its class.
+        kind: Its class.
+        variant: Variant of the weights, where the part has one.
+
+    Yields:
+        Faults, a line each.
+    """
     from importlib import import_module
 
     place = folder / part

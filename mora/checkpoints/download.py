@@ -242,7 +242,7 @@ class _Download:
             file.truncate()
             reported = have
             self.report(have, total or have)
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():
                 file.write(chunk)
                 have += len(chunk)
                 if have - reported >= REPORT_BYTES:

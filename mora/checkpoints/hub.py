@@ -126,7 +126,10 @@ def needed(
     variant: str | None = None,
     without: Iterable[str] = (),
 ) -> list[str]:
-    """Chooses the files that diffusers loads: safetensors of one variant, and what is no weights.
+    """Chooses the files that diffusers takes: safetensors of one variant, and what is no weights.
+
+    It takes the weights in folders that are no part of the pipeline, too, and would fetch them
+    later if they were not here.
 
     Args:
         names: All files of the repository.
@@ -134,22 +137,16 @@ def needed(
         variant: Variant of the weights; a part that has none is taken as it is.
         without: Parts that are not loaded.
     """
-    wanted = set(folders) - set(without)
+    parts, left_out = set(folders), set(without)
     inside: dict[str, list[str]] = {}
     for name in names:
         folder, _, file = name.partition("/")
-        if folder in wanted and file and "/" not in file:
+        if file and "/" not in file and folder not in left_out:
             inside.setdefault(folder, []).append(file)
     chosen = [INDEX]
     for folder, held in inside.items():
         weights = [file for file in held if _WEIGHTS.fullmatch(file)]
-        others = [
-            file
-            for file in held
-            if file not in weights
-            and PurePosixPath(file).suffix not in _OTHER_WEIGHTS
-            and ".index." not in file
-        ]
+        others = [file for file in held if _is_plain(file)] if folder in parts else []
         if weights:
             others = [file for file in others if file == "config.json"]
         kinds = {file: _variant(file) for file in weights}
@@ -157,6 +154,11 @@ def needed(
         chosen += [f"{folder}/{file}" for file in others]
         chosen += [f"{folder}/{file}" for file, kind in kinds.items() if kind == one]
     return sorted(chosen)
+
+
+def _is_plain(file: str) -> bool:
+    """Whether a file is neither weights nor code."""
+    return PurePosixPath(file).suffix not in _OTHER_WEIGHTS and ".index." not in file
 
 
 def _variant(file: str) -> str | None:
