@@ -25,8 +25,8 @@ from metrics.networks import Networks
 from mora.records import Record
 
 Found = Literal["falls", "rises", "unmoved", "unclear", "nothing"]
-"""`unmoved`: the mean score is the same at every strength. `unclear`: it moves, but no trend is
-sure. `nothing`: too few scores."""
+"""`unmoved`: no clip's score moves at any strength. `unclear`: some do, but no trend is sure.
+`nothing`: too few scores."""
 
 Verdict = Literal["as expected", "not seen", "contrary", "moves", "open", "not stated"]
 """`not seen`: no sure trend where one was expected. `moves`: it was expected to be blind. `open`:

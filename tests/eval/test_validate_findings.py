@@ -138,6 +138,11 @@ def test_the_table_of_expectations_is_whole_and_closed():
             read_table(f"{rest}\n{entry}")
 
 
+def test_the_documentation_names_every_damage():
+    told = (Path(__file__).parents[2] / "docs" / "validate.md").read_text("utf-8")
+    assert [name for name in DAMAGES if f"`{name}`" not in told] == []
+
+
 def test_what_makes_no_trial_is_refused():
     four = specimens()
     blur = [BLUR]
