@@ -49,7 +49,7 @@ def _text(cell: Cell, decimals: int) -> str:
     if cell.value is None:
         return f"{DASH} ({len(cell.failures)})" if cell.failures else DASH
     mark = MARK if cell.failures or cell.waiting else ""
-    return f"{cell.value:.{decimals}f}{mark}"
+    return f"{cell.value:z.{decimals}f}{mark}"  # z: what rounds to zero has no sign
 
 
 def _markdown(table: Table) -> str:

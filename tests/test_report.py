@@ -148,7 +148,8 @@ def test_scores_failures_and_notes_are_on_the_page(ledger):
     texts = Reader(_write(ledger).page).texts
     assert "0.530" in texts
     assert "Failures (2)" in texts
-    assert texts.count("too_small") == 1
+    assert texts.count("too_small") == 1, "not in the list of failures"
+    assert texts.count("too small") == 2, "it is beside the video, and the message of the failure"
     assert any("not with the published ones" in text for text in texts)
     assert any(
         text.startswith("mora: 2 of 3 videos failed (error 1, too_small 1)") for text in texts

@@ -22,12 +22,16 @@ class Number:
         text: The number as it is shown, or a dash.
         share: Where it lies within its metric's bounds, from 0 to 1; `None` without bounds.
         best: Whether it is the greatest of those beside it.
+        partial: Whether it is not of all videos.
+        reason: Kind of the failure, where there is no number because of one.
     """
 
     title: str
     text: str
     share: float | None = None
     best: bool = False
+    partial: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)

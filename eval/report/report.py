@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from eval.ledger import LedgerReader
-from eval.rendering import footnotes, row_texts
+from eval.rendering import MARK, footnotes, row_texts
 from eval.report.looks import Look, Looks
 from eval.report.page import (
     FailureLine,
@@ -186,7 +186,7 @@ def _measured(table: Table) -> tuple[TableLine, ...]:
     found = []
     for (label, videos, *texts), best in zip(row_texts(table), mark_best(values), strict=True):
         numbers = [
-            Number(column.title, text, best=is_best)
+            Number(column.title, text.removesuffix(MARK), best=is_best, partial=text.endswith(MARK))
             for column, text, is_best in zip(spec.columns, texts, best, strict=True)
         ]
         found.append(TableLine(label, (Number("", videos), *numbers)))
@@ -246,10 +246,11 @@ def _group(
 
 def _number(title: str, metric: str, score: Scored | None, best: bool) -> Number:
     if score is None or score.value is None:
-        return Number(title, DASH)
+        kind = score.failure.kind if score is not None and score.failure is not None else ""
+        return Number(title, DASH, reason=kind.replace("_", " "))
     low, high = METRICS[metric].bounds
     share = min(1.0, max(0.0, (score.value - low) / (high - low)))
-    return Number(title, f"{score.value:.{DECIMALS}f}", share, best)
+    return Number(title, f"{score.value:z.{DECIMALS}f}", share, best)
 
 
 def _rounded(value: float | None, decimals: int) -> float | None:

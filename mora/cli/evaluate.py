@@ -15,7 +15,7 @@ from mora.cli.meter import Meter
 from mora.cli.runs import run_folder, torch_device
 from mora.cli.table import write_tables
 from mora.errors import SettingError
-from mora.records import FailureKind, TaskName, Video, content_hash
+from mora.records import FailureKind, Score, TaskName, Video, content_hash
 
 if TYPE_CHECKING:
     from eval.ledger import Ledger, LedgerReader
@@ -109,13 +109,14 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     from eval import engine
     from eval.cut_texts import find_cut_texts, warnings, write_cut_texts
     from eval.export import export
-    from eval.plan import left_out
+    from eval.plan import fingerprint, left_out
     from eval.rendering import render
     from eval.report.looks import Looks
     from eval.report.report import shown_videos, write_report
     from eval.tables import TableSpec, make_table
     from metrics.captioners.captioner import Captions
     from metrics.protocol import Protocol
+    from metrics.registry import make_metrics
 
     protocol = Protocol.model_validate(settings["protocol"])
     spec = TableSpec.model_validate(settings["table"])
@@ -125,6 +126,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     without: dict[str, str] = {}
     if settings["metrics"] is None:
         without = left_out(ledger.videos(), protocol, networks)
+    names = [name for name in metrics_of(settings) if name not in without]
     run = ledger.run
     shown = shown_videos(ledger, spec.task, settings["report"])
     with Meter() as meter:
@@ -132,7 +134,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             ledger,
             protocol,
             networks,
-            metrics=[name for name in metrics_of(settings) if name not in without],
+            metrics=names,
             batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
             retry_failures=settings["retry"],
             read=Looks(run / "report").reading(shown),
@@ -165,9 +167,11 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             print(f"{name:8}{' '.join(map(str, paths))}")
     for line in warnings(cut):
         print(f"cut: {line}", file=sys.stderr)
-    for told in (*without.values(), *_inapplicable(ledger)):
+    asked = {fingerprint(metric, networks).id for metric in make_metrics(names, protocol)}
+    scores = [score for score in ledger.all_scores() if score.fingerprint in asked]
+    for told in (*without.values(), *_inapplicable(scores)):
         print(f"not applicable: {told}")
-    failures = _failures(ledger, protocol.name, networks.weights)
+    failures = _failures(ledger.videos(), scores)
     return tell_failures([*failures, *_unscored(ledger, last.unscored)])
 
 
@@ -216,37 +220,32 @@ def metrics_of(settings: Settings) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _failures(ledger: "LedgerReader", protocol: str, weights: str) -> list[str]:
+def _failures(videos: Sequence[Video], scores: Sequence[Score]) -> list[str]:
     """What has no result, a line each.
 
     Where no video has a prompt, none was given, and what compares with one was not to be had.
     """
-    videos = {video.id: video for video in ledger.videos()}
-    no_prompts = all(video.text is None for video in videos.values())
-    prints = {
-        each.id
-        for each in ledger.fingerprints()
-        if (each.protocol, each.weights) == (protocol, weights)
-    }
+    by_id = {video.id: video for video in videos}
+    no_prompts = all(video.text is None for video in videos)
     lines = dict.fromkeys(
         f"{video.model}, {video.prompt_id}: {video.failure.message}"
-        for video in videos.values()
+        for video in videos
         if video.failure is not None
     )
-    for score in ledger.all_scores():
-        video, failure = videos[score.video_id], score.failure
-        if failure is None or score.fingerprint not in prints or video.failure is not None:
+    for score in scores:
+        video, failure = by_id[score.video_id], score.failure
+        if failure is None or not failure.counts or video.failure is not None:
             continue
-        if failure.counts and not (no_prompts and failure.kind == FailureKind.NO_PROMPT):
+        if not (no_prompts and failure.kind == FailureKind.NO_PROMPT):
             lines[f"{video.model}, {video.prompt_id}: {failure.message}"] = None
     return list(lines)
 
 
-def _inapplicable(ledger: "LedgerReader") -> list[str]:
+def _inapplicable(scores: Sequence[Score]) -> list[str]:
     """Metrics that were asked for and have nothing to say of some videos, a line each."""
     counts = Counter(
         score.failure.message
-        for score in ledger.all_scores()
+        for score in scores
         if score.failure is not None and not score.failure.counts
     )
     return [f"{message} ({count} videos)" for message, count in counts.items()]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from eval.ledger import Ledger
-from eval.rendering import Format, render
+from eval.rendering import Format, render, row_texts
 from eval.selection import MixedFingerprintsError
 from eval.tables import Column, TableSpec, load_table_spec, make_table
 from metrics.protocol import load_protocol
@@ -195,6 +195,16 @@ def test_what_has_no_value_is_a_dash_with_its_failures(tmp_path: Path) -> None:
     assert row["dynamic_degree"] == ""
     assert row["dynamic_degree_failed"] == "3"
     assert "mora: 3 of 3 videos failed (refused 1, too_small 2) in dynamic degree." in table.notes
+
+
+@pytest.mark.parametrize(("value", "text"), [(-1e-5, "0.000"), (-0.0123, "-0.012")])
+def test_what_rounds_to_zero_has_no_sign(tmp_path: Path, value: float, text: str) -> None:
+    of = fingerprint("temporal_style")
+    with fill(tmp_path, [video("a")], [of], [score("a", of, value)]) as ledger:
+        table = make_table([ledger], SPEC)
+    assert row_texts(table)[0][-2] == text
+    assert f" {text} |" in render(table, "markdown")
+    assert f",{text}," in render(table, "csv")
 
 
 def test_videos_that_were_not_scored_yet_are_counted(tmp_path: Path) -> None:

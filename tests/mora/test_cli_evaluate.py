@@ -109,6 +109,21 @@ def test_a_folder_of_good_and_bad_videos_is_a_row_each(
     assert "failed" not in capsys.readouterr().err
 
 
+def test_failures_of_other_choices_are_not_told_again(
+    weights: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _clip(tmp_path / "clips" / "small.mp4", "small", side=64)
+    asked = ["evaluate", "videos=clips", "prompts=none", weights, "run=./run", "report=0"]
+    assert main([*asked, "metrics=dynamic_degree"]) == 1
+    assert "failed: clips, small.mp4: " in capsys.readouterr().err
+    assert main([*asked, "metrics=imaging_quality"]) == 0
+    assert "failed" not in capsys.readouterr().err
+
+
 def test_killed_and_resumed_or_in_other_batches_it_writes_the_same_bytes(
     weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
