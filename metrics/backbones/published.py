@@ -111,7 +111,7 @@ VICLIP: Final = Published(
     sha256="7a4d6ad6eac6632db3693f4b97f9f8f6445b65b1e139a6fc6686150522238c56",
     licence="Apache-2.0",
     source="arXiv:2307.06942",
-    used_by=("temporal_style",),
+    used_by=("temporal_style", "tcon", "tmean"),
     key="model",
 )
 

@@ -1,18 +1,16 @@
 """Checks weights that are here: complete, the right ones, and fitting the network they are for."""
 
-import gc
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mora.checkpoints import CheckpointError
-from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubPipeline
+from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository
 from mora.checkpoints.download import Expected, Fetched, measure
 from mora.checkpoints.lock import Entry, Lock
 from mora.checkpoints.pull import entry_name, expectation
 
-LIBRARIES: Final = ("diffusers", "transformers")
-"""Libraries whose classes a pipeline may name as its parts."""
 SHOWN: Final = 5
 """Tensors that a line names before it only counts the rest."""
 
@@ -41,14 +39,14 @@ def check_file(checkpoint: Checkpoint, lock: Lock) -> Fetched:
     return found
 
 
-def check_pipeline(name: str, origin: HubPipeline, lock: Lock) -> Iterator[str]:
-    """Checks all files of a pipeline in the hub's cache, and that each part loads strictly.
+def check_repository(name: str, origin: HubRepository, lock: Lock) -> Iterator[str]:
+    """Checks all files of a repository in the hub's cache, and that each network loads strictly.
 
-    No code of the repository runs: parts are built by their libraries from safetensors.
+    No code of the repository runs: networks are built by their libraries, from safetensors.
 
     Args:
         name: What `mora models` calls it.
-        origin: The pipeline.
+        origin: The repository.
         lock: Digests from when it was pulled.
 
     Yields:
@@ -56,7 +54,7 @@ def check_pipeline(name: str, origin: HubPipeline, lock: Lock) -> Iterator[str]:
     """
     from mora.checkpoints import hub
 
-    folder, missing = pipeline_folder(origin, lock)
+    folder, missing = local_folder(origin, lock)
     if folder is None:
         yield (
             f"found nothing of {origin.repository} at {origin.revision[:12]} in the hub's cache; "
@@ -76,16 +74,19 @@ def check_pipeline(name: str, origin: HubPipeline, lock: Lock) -> Iterator[str]:
     yield from (f"{fault}; run `mora models pull {name}`." for fault in faults)
     if faults:
         return
+    if not (folder / hub.INDEX).is_file():
+        yield from part_faults(folder, "", "transformers", _architecture(folder), origin.variant)
+        return
     for part, (library, kind) in hub.parts(folder / hub.INDEX).items():
         if part not in origin.without:
             yield from part_faults(folder, part, library, kind, origin.variant)
 
 
-def pipeline_folder(origin: HubPipeline, lock: Lock) -> tuple[Path | None, list[str]]:
-    """Finds a pipeline in the hub's cache, by its files' names alone.
+def local_folder(origin: HubRepository, lock: Lock) -> tuple[Path | None, list[str]]:
+    """Finds a repository in the hub's cache, by its files' names alone.
 
     Args:
-        origin: The pipeline.
+        origin: The repository.
         lock: Names of the files that were pulled.
 
     Returns:
@@ -93,21 +94,24 @@ def pipeline_folder(origin: HubPipeline, lock: Lock) -> tuple[Path | None, list[
     """
     from mora.checkpoints import hub
 
-    index = hub.cached(HubFile(origin.repository, hub.INDEX, origin.revision))
-    if index is None:
+    folder = hub.cached_folder(origin)
+    if folder is None:
         return None, []
-    wanted, here = _wanted(origin, index.parent, lock), _names(index.parent)
-    parts = {part for part in hub.parts(index) if part not in origin.without}
-    empty = parts - {name.partition("/")[0] for name in here}
-    return index.parent, sorted({*(set(wanted) - here), *(f"{part}/" for part in empty)})
+    here = _names(folder)
+    missing = set(_wanted(origin, folder, lock)) - here
+    if hub.INDEX in here:
+        filled = {name.partition("/")[0] for name in here}
+        parts = set(hub.parts(folder / hub.INDEX)) - set(origin.without)
+        missing |= {f"{part}/" for part in parts - filled}
+    return folder, sorted(missing)
 
 
 def _names(folder: Path) -> set[str]:
     return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
 
 
-def _wanted(origin: HubPipeline, folder: Path, lock: Lock) -> dict[str, Entry | None]:
-    """The files that the pipeline loads, as far as they are known here, with their entries."""
+def _wanted(origin: HubRepository, folder: Path, lock: Lock) -> dict[str, Entry | None]:
+    """The files that are loaded, as far as they are known here, with their entries."""
     from mora.checkpoints import hub
 
     prefix = entry_name(HubFile(origin.repository, "", origin.revision))
@@ -117,18 +121,33 @@ def _wanted(origin: HubPipeline, folder: Path, lock: Lock) -> dict[str, Entry | 
         if name.startswith(prefix)
     }
     known = _names(folder) | entries.keys()
-    names = hub.needed(known, hub.parts(folder / hub.INDEX), origin.variant, origin.without)
-    return {name: entries.get(name) for name in names}
+    main = folder / (hub.main_file(known) or hub.CONFIG)
+    return {name: entries.get(name) for name in hub.wanted(origin, main, known)}
+
+
+def _architecture(folder: Path) -> str:
+    """The class that a model of transformers says it is.
+
+    Raises:
+        CheckpointError: It says none.
+    """
+    try:
+        return str(json.loads((folder / "config.json").read_bytes())["architectures"][0])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: expected the class of the model in `architectures`, found "
+            f"none: {error}"
+        ) from error
 
 
 def part_faults(
     folder: Path, part: str, library: str, kind: str, variant: str | None
 ) -> Iterator[str]:
-    """Loads one part of a pipeline and names what does not fit.
+    """Loads one part of a pipeline, or a model, and names what does not fit.
 
     Args:
-        folder: The pipeline's folder.
-        part: Name of the part, which is its folder.
+        folder: The repository's folder.
+        part: Name of the part, which is its folder; of a model "".
         library: Library of its class.
         kind: Its class.
         variant: Variant of the weights, where the part has one.
@@ -136,53 +155,58 @@ def part_faults(
     Yields:
         Faults, a line each.
     """
-    from importlib import import_module
+    import diffusers
+    import transformers
 
     place = folder / part
-    if library not in LIBRARIES:
+    # Old pipelines name a module of diffusers' own, such as `stable_diffusion`.
+    modules = {"diffusers": diffusers, "transformers": transformers}
+    module = modules.get(library) or getattr(diffusers.pipelines, library, None)
+    if module is None:
         yield (
-            f"{place}: found a part of {library}, expected one of {' or '.join(LIBRARIES)}; it is "
+            f"{place}: found a part of {library}, expected one of diffusers or transformers; it is "
             "not loaded, for it would run other code."
         )
         return
-    cls = getattr(import_module(library), kind, None)
+    cls = getattr(module, kind, None)
     if cls is None:
         yield f"{place}: found the class {kind}, which this version of {library} does not have."
         return
+    for logging in (diffusers.utils.logging, transformers.utils.logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     try:
-        if not _has_weights(cls):
+        if not issubclass(cls, diffusers.ModelMixin | transformers.PreTrainedModel):
             cls.from_pretrained(place, local_files_only=True)
             return
         has_variant = any(place.glob(f"*.{variant}*.safetensors"))
-        loaded, told = cls.from_pretrained(
+        # On the meta device names and shapes are compared, and no memory is needed; that the
+        # numbers are right is known from the digests.
+        _, told = cls.from_pretrained(
             place,
             variant=variant if has_variant else None,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
-            dtype="auto",
+            ignore_mismatched_sizes=True,
+            device_map="meta",
         )
     except Exception as error:  # the libraries raise many kinds
         reason = " ".join(str(error).split())[:500]
         yield f"{place}: could not be loaded as {kind}: {reason}"
         return
-    del loaded
-    gc.collect()
+    misfits = [
+        f"{name} {tuple(found)}, expected {tuple(wanted)}"
+        for name, found, wanted in told["mismatched_keys"]
+    ]
     faults = {
         "missing": told["missing_keys"],
         "extra": told["unexpected_keys"],
-        "of another shape": [each[0] for each in told.get("mismatched_keys", [])],
+        "of another shape": misfits,
     }
     said = [f"{what}: {_listed(sorted(names))}" for what, names in faults.items() if names]
     if said:
         yield f"{place}: these are not the weights of a {kind}: {'; '.join(said)}"
-
-
-def _has_weights(cls: Any) -> bool:
-    from diffusers import ModelMixin
-    from transformers import PreTrainedModel
-
-    return issubclass(cls, ModelMixin | PreTrainedModel)
 
 
 def _listed(names: list[str]) -> str:

@@ -33,14 +33,16 @@ class HubFile:
 
 
 @dataclass(frozen=True)
-class HubPipeline:
-    """A pipeline of diffusers on the hub: the files of a repository that it loads.
+class HubRepository:
+    """What a repository of the hub holds: a pipeline of diffusers, or a model of transformers.
+
+    It stands for the files that the library loads, not for all that lie in the repository.
 
     Attributes:
         repository: `owner/name`.
         revision: Commit, 40 digits in hex.
         variant: Variant of the weight files, such as `fp16`.
-        without: Parts that are not loaded, such as `safety_checker`.
+        without: Parts of a pipeline that are not loaded, such as `safety_checker`.
     """
 
     repository: str
@@ -58,14 +60,14 @@ class Checkpoint:
         origin: Where it is published.
         licence: Licence of the weights; `None` where nothing here states it.
         used_by: Metrics and agents' roles that use it.
-        path: Where a single file is kept; `None` for a pipeline, which lies in the hub's cache.
+        path: Where a single file is kept; `None` for a repository, which lies in the hub's cache.
         size: Bytes of a single file; `None` where they are not known.
         sha256: Digest of a single file in hex, or its first digits; `None` where it is not known.
         shipped: Whether the file comes with this project.
     """
 
     name: str
-    origin: WebFile | HubFile | HubPipeline
+    origin: WebFile | HubFile | HubRepository
     licence: str | None
     used_by: tuple[str, ...]
     path: Path | None = None

@@ -34,11 +34,13 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 
 from mora.checkpoints import CheckpointError
-from mora.checkpoints.checkpoint import HubFile, HubPipeline
+from mora.checkpoints.checkpoint import HubFile, HubRepository
 from mora.checkpoints.download import DownloadError, Expected
 
 INDEX: Final = "model_index.json"
 """The file of a pipeline that names its parts."""
+CONFIG: Final = "config.json"
+"""The file of a model that says what it is built from."""
 
 _WEIGHTS: Final = re.compile(
     r"[^.]+(\.(?P<variant>[^.]+?))?(-\d{5}-of-\d{5})?\.safetensors"
@@ -49,6 +51,8 @@ _OTHER_WEIGHTS: Final = (
     *(".pb", ".xml", ".safetensors", ".py"),
 )
 """Endings of weights in other formats, and of code, which nothing here loads."""
+_SETTINGS: Final = (".json", ".txt", ".model", ".jinja", ".tiktoken")
+"""Endings of a model's settings, tokenizer and templates."""
 
 
 class Located(NamedTuple):
@@ -86,21 +90,21 @@ def locate(origin: HubFile) -> Located:
     return Located(url, headers, found.etag, _expected(found.etag, found.size))
 
 
-def files(origin: HubPipeline, index: Path) -> list[HubFile]:
-    """Lists the files of a repository that the pipeline loads.
-
-    Args:
-        origin: The pipeline.
-        index: Its `model_index.json`.
+def listing(origin: HubRepository) -> list[str]:
+    """Lists all files of a repository at its commit.
 
     Raises:
-        DownloadError: The hub cannot be reached.
+        DownloadError: The hub cannot be reached, or there is no such repository or commit.
     """
     with _told(f"{origin.repository} at {origin.revision[:12]}"):
         info = HfApi().model_info(origin.repository, revision=origin.revision)
-    names = [sibling.rfilename for sibling in info.siblings or []]
-    chosen = needed(names, parts(index), origin.variant, origin.without)
-    return [HubFile(origin.repository, name, origin.revision) for name in chosen]
+    return [sibling.rfilename for sibling in info.siblings or []]
+
+
+def main_file(names: Iterable[str]) -> str | None:
+    """Which file says what a repository holds: a pipeline's index or a model's configuration."""
+    held = set(names)
+    return next((name for name in (INDEX, CONFIG) if name in held), None)
 
 
 def parts(index: Path) -> dict[str, tuple[str, str]]:
@@ -118,6 +122,22 @@ def parts(index: Path) -> dict[str, tuple[str, str]]:
         for name, entry in entries.items()
         if isinstance(entry, list) and len(entry) == 2 and None not in entry
     }
+
+
+def wanted(origin: HubRepository, main: Path, names: Iterable[str]) -> list[str]:
+    """Chooses the files that are loaded of a repository.
+
+    Args:
+        origin: The repository.
+        main: Its main file, here.
+        names: All its files.
+
+    Raises:
+        CheckpointError: The main file cannot be read.
+    """
+    if main.name == INDEX:
+        return needed(names, parts(main), origin.variant, origin.without)
+    return needed_of_model(names, origin.variant)
 
 
 def needed(
@@ -145,15 +165,31 @@ def needed(
             inside.setdefault(folder, []).append(file)
     chosen = [INDEX]
     for folder, held in inside.items():
-        weights = [file for file in held if _WEIGHTS.fullmatch(file)]
+        weights = _one_variant(held, variant)
         others = [file for file in held if _is_plain(file)] if folder in parts else []
-        if weights:
-            others = [file for file in others if file == "config.json"]
-        kinds = {file: _variant(file) for file in weights}
-        one = variant if variant in kinds.values() else None
-        chosen += [f"{folder}/{file}" for file in others]
-        chosen += [f"{folder}/{file}" for file, kind in kinds.items() if kind == one]
+        if any(map(_WEIGHTS.fullmatch, held)):
+            others = [file for file in others if file == CONFIG]
+        chosen += [f"{folder}/{file}" for file in [*others, *weights]]
     return sorted(chosen)
+
+
+def needed_of_model(names: Iterable[str], variant: str | None = None) -> list[str]:
+    """Chooses the files that transformers loads: what lies at the top of the repository.
+
+    Args:
+        names: All files of the repository.
+        variant: Variant of the weights, if there is one.
+    """
+    top = [name for name in names if "/" not in name]
+    others = [name for name in top if PurePosixPath(name).suffix in _SETTINGS and _is_plain(name)]
+    return sorted({*others, *_one_variant(top, variant)})
+
+
+def _one_variant(files: Iterable[str], variant: str | None) -> list[str]:
+    """The safetensors of one variant; of none, where there is no such variant."""
+    kinds = {file: _variant(file) for file in files if _WEIGHTS.fullmatch(file)}
+    one = variant if variant in kinds.values() else None
+    return [file for file, kind in kinds.items() if kind == one]
 
 
 def _is_plain(file: str) -> bool:
@@ -170,6 +206,15 @@ def cached(origin: HubFile) -> Path | None:
     """Returns where a file lies in the hub's cache, if it does."""
     found = try_to_load_from_cache(origin.repository, origin.file, revision=origin.revision)
     return Path(found) if isinstance(found, str) else None
+
+
+def cached_folder(origin: HubRepository) -> Path | None:
+    """Returns the folder of a repository in the hub's cache, if its main file is there."""
+    for name in (INDEX, CONFIG):
+        found = cached(HubFile(origin.repository, name, origin.revision))
+        if found is not None:
+            return found.parent
+    return None
 
 
 def content_path(origin: HubFile, etag: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from mora.checkpoints import CHUNK
-from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubPipeline, WebFile
+from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository, WebFile
 from mora.checkpoints.download import DownloadError, Expected, Fetched, download, measure
 from mora.checkpoints.lock import Lock
 from mora.media.atomic import writing
@@ -43,8 +43,8 @@ def pull(checkpoint: Checkpoint, lock: Lock, report: Report, say: Say) -> Pulled
     Raises:
         CheckpointError: It cannot be had, or is another one than expected.
     """
-    if isinstance(checkpoint.origin, HubPipeline):
-        return _pull_pipeline(checkpoint.origin, lock, report, say)
+    if isinstance(checkpoint.origin, HubRepository):
+        return _pull_repository(checkpoint.origin, lock, report, say)
     path = checkpoint.path
     if path is None:
         raise ValueError(f"{checkpoint.name}: a single file needs a path")
@@ -110,7 +110,7 @@ def address(checkpoint: Checkpoint) -> str:
             return f"{url}#{member}" if member else url
         case HubFile(repository=repository, revision=revision, file=file):
             return f"hub:{repository}@{revision}/{file}"
-        case HubPipeline(repository=repository, revision=revision):
+        case HubRepository(repository=repository, revision=revision):
             return f"hub:{repository}@{revision}"
 
 
@@ -181,8 +181,8 @@ def _pull_hub_file(
     )
 
 
-def _pull_pipeline(origin: HubPipeline, lock: Lock, report: Report, say: Say) -> Pulled:
-    """Fetches a pipeline's files into the hub's cache, where diffusers looks for them."""
+def _pull_repository(origin: HubRepository, lock: Lock, report: Report, say: Say) -> Pulled:
+    """Fetches what is loaded of a repository into the hub's cache, where the libraries look."""
     from mora.checkpoints import hub
 
     fetched = 0
@@ -220,13 +220,21 @@ def _pull_pipeline(origin: HubPipeline, lock: Lock, report: Report, say: Say) ->
         fetched += found.size
         return hub.enter(file)
 
-    index = fetch(HubFile(origin.repository, hub.INDEX, origin.revision))
-    for file in hub.files(origin, index):
-        if file.file != hub.INDEX:
-            fetch(file)
-    return Pulled(index.parent, fetched)
+    names = hub.listing(origin)
+    main = hub.main_file(names)
+    if main is None:
+        raise DownloadError(
+            f"{origin.repository} at {origin.revision[:12]}: found neither {hub.INDEX} nor "
+            f"{hub.CONFIG}, expected a pipeline of diffusers or a model of transformers; correct "
+            "weights= in the settings."
+        )
+    first = fetch(HubFile(origin.repository, main, origin.revision))
+    for name in hub.wanted(origin, first, names):
+        if name != main:
+            fetch(HubFile(origin.repository, name, origin.revision))
+    return Pulled(first.parent, fetched)
 
 
 def entry_name(file: HubFile) -> str:
-    """Name of a pipeline's file in the lock file."""
+    """Name of a repository's file in the lock file."""
     return f"{file.repository}@{file.revision}/{file.file}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from metrics.backbones import card, published
-from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubPipeline, WebFile
+from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository, WebFile
 
 HUB: Final = "hub:"
 """What settings put before the name of a repository on the hub."""
@@ -24,13 +24,13 @@ def checkpoints(weights_folder: Path, settings: Sequence[Path]) -> list[Checkpoi
         settings: Folders of settings, such as `mora/conf`, whose files name agents' weights.
 
     Returns:
-        Metrics' files, then pipelines. Their names are unique.
+        Metrics' files, then repositories of the hub. Their names are unique.
     """
     listed = [_of_metric(each, weights_folder) for each in published.PUBLISHED]
-    users: dict[HubPipeline, list[str]] = {}
-    names: dict[HubPipeline, str] = {}
-    licences: dict[HubPipeline, str] = {}
-    for path, used_by, entry in _pipelines(settings):
+    users: dict[HubRepository, list[str]] = {}
+    names: dict[HubRepository, str] = {}
+    licences: dict[HubRepository, str] = {}
+    for path, used_by, entry in _on_the_hub(settings):
         origin = _origin(path, used_by, entry)
         users.setdefault(origin, []).append(used_by)
         names.setdefault(origin, str(entry.get("name") or origin.repository))
@@ -64,7 +64,7 @@ def _of_metric(facts: card.Published, folder: Path) -> Checkpoint:
     )
 
 
-def _pipelines(settings: Sequence[Path]) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
+def _on_the_hub(settings: Sequence[Path]) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
     """Yields every entry of the settings that names weights on the hub, and who uses it."""
     for folder in settings:
         for path in sorted(folder.rglob("*.yaml")):
@@ -88,7 +88,7 @@ def _entries(
             yield from _entries(value, place)
 
 
-def _origin(path: Path, used_by: str, entry: Mapping[str, Any]) -> HubPipeline:
+def _origin(path: Path, used_by: str, entry: Mapping[str, Any]) -> HubRepository:
     from mora.errors import SettingError
 
     revision = entry.get("revision")
@@ -98,7 +98,7 @@ def _origin(path: Path, used_by: str, entry: Mapping[str, Any]) -> HubPipeline:
             "the hub."
         )
     load = entry.get("load") or {}
-    return HubPipeline(
+    return HubRepository(
         str(entry["weights"]).removeprefix(HUB),
         revision,
         entry.get("variant"),

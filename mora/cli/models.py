@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mora.checkpoints import CheckpointError, official_weights
-from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubPipeline, WebFile
+from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository, WebFile
 from mora.checkpoints.lock import Lock
 from mora.cli.application import Settings, run
 from mora.cli.checkpoints import checkpoints
@@ -92,7 +92,7 @@ def _chosen(known: Sequence[Checkpoint], names: Sequence[str]) -> list[Checkpoin
         )
     if not names or "all" in names:
         return list(known)
-    of_metrics = [each.name for each in known if not isinstance(each.origin, HubPipeline)]
+    of_metrics = [each.name for each in known if not isinstance(each.origin, HubRepository)]
     wanted = {*names, *(of_metrics if "metrics" in names else ())}
     return [each for each in known if each.name in wanted]
 
@@ -104,7 +104,7 @@ def _row(checkpoint: Checkpoint, lock: Lock) -> dict[str, Any]:
             origin = {"url": url, "member": member}
         case HubFile(repository=repository, file=file, revision=revision):
             origin = {"repository": repository, "revision": revision, "file": file}
-        case HubPipeline(repository=repository, revision=revision, variant=variant):
+        case HubRepository(repository=repository, revision=revision, variant=variant):
             origin = {"repository": repository, "revision": revision, "variant": variant}
     entry = lock.read().get(checkpoint.name)
     here, path = _here(checkpoint, lock)
@@ -123,10 +123,10 @@ def _row(checkpoint: Checkpoint, lock: Lock) -> dict[str, Any]:
 
 def _here(checkpoint: Checkpoint, lock: Lock) -> tuple[str, Path | None]:
     """Whether a checkpoint is on this machine (`yes`, `no`, `partly`), by names and sizes alone."""
-    if isinstance(checkpoint.origin, HubPipeline):
-        from mora.checkpoints.check import pipeline_folder
+    if isinstance(checkpoint.origin, HubRepository):
+        from mora.checkpoints.check import local_folder
 
-        folder, missing = pipeline_folder(checkpoint.origin, lock)
+        folder, missing = local_folder(checkpoint.origin, lock)
         return ("no" if folder is None else "partly" if missing else "yes"), folder
     path = checkpoint.path
     if path is None or not path.is_file():
@@ -233,7 +233,7 @@ def _check_disk(chosen: Sequence[Checkpoint], folder: Path) -> None:
 
 def _check(chosen: Sequence[Checkpoint], lock: Lock, *, named: bool) -> int:
     """Checks checkpoints; those that were not asked for by name may be absent."""
-    from mora.checkpoints.check import check_pipeline
+    from mora.checkpoints.check import check_repository
 
     failures: list[str] = []
     for each in chosen:
@@ -241,8 +241,8 @@ def _check(chosen: Sequence[Checkpoint], lock: Lock, *, named: bool) -> int:
             print(f"{each.name}: is not here")
             continue
         try:
-            if isinstance(each.origin, HubPipeline):
-                faults = list(check_pipeline(each.name, each.origin, lock))
+            if isinstance(each.origin, HubRepository):
+                faults = list(check_repository(each.name, each.origin, lock))
                 said = "all files as published, all tensors fit"
             else:
                 faults, said = [], _check_file(each, lock)

@@ -14,14 +14,15 @@ from safetensors.torch import load_file, save_file
 from weights_server import Asked, Served, serving
 
 from mora.checkpoints import hub
-from mora.checkpoints.check import check_pipeline, part_faults, pipeline_folder
-from mora.checkpoints.checkpoint import HubFile, HubPipeline
+from mora.checkpoints.check import check_repository, local_folder, part_faults
+from mora.checkpoints.checkpoint import HubFile, HubRepository
 from mora.checkpoints.download import DownloadError
 from mora.checkpoints.lock import Lock
 from mora.cli import main
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SVD = HubPipeline("tiny/svd", COMMIT)
+CLIP = HubRepository("tiny/clip", COMMIT)
+SVD = HubRepository("tiny/svd", COMMIT)
 DECOYS = {
     "README.md": b"a page",
     "svd.safetensors": b"all in one",
@@ -32,6 +33,13 @@ DECOYS = {
     "vae_old/diffusion_pytorch_model.safetensors": b"no part of it, and yet taken",
     "vae_old/config.json": b"{}",
 }
+MODEL_DECOYS = {
+    "README.md": b"a page",
+    "pytorch_model.bin": b"a pickle",
+    "modeling.py": b"code",
+    "onnx/model.onnx": b"another format",
+    "tokenizer.json": b"{}",
+}
 AGENTS = f"""
 name: tiny
 image_to_video:
@@ -39,13 +47,17 @@ image_to_video:
   weights: hub:tiny/svd
   revision: {COMMIT}
   licence: Apache-2.0
+captioner:
+  - weights: hub:tiny/clip
+    revision: {COMMIT}
 """
 PULL = """
 import json, sys
 from pathlib import Path
 from mora.cli import main
 config, folder, net, commit = sys.argv[1:]
-pull = ["models", "pull", "svd_tiny", f"--config-dir={config}", f"weights_folder={folder}"]
+settings = [f"--config-dir={config}", f"weights_folder={folder}"]
+pull = ["models", "pull", "svd_tiny", "tiny/clip", *settings]
 print(main(pull), main(pull))
 from mora.checkpoints.checkpoint import Checkpoint, HubFile
 from mora.checkpoints.lock import Lock
@@ -93,6 +105,12 @@ def pulled(tiny_svd: Path, tmp_path_factory: pytest.TempPathFactory) -> Pulled:
     }
     with serving() as server:
         server.add_repository("tiny/svd", COMMIT, files | DECOYS)
+        encoder = {
+            name.removeprefix("image_encoder/"): content
+            for name, content in files.items()
+            if name.startswith("image_encoder/")
+        }
+        server.add_repository("tiny/clip", COMMIT, encoder | MODEL_DECOYS)
         where = {"HF_ENDPOINT": server.address, "HF_HOME": str(root / "home"), "HF_TOKEN": "secret"}
         arguments = [str(each) for each in (config, folder, net, COMMIT)]
         done = subprocess.run(
@@ -136,8 +154,10 @@ def cache(pulled: Pulled, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_endpoint_is_asked_with_the_token_and_the_licence_told(pulled: Pulled) -> None:
     assert pulled.told[0].startswith("svd_tiny: fetched")
     assert "licence Apache-2.0" in pulled.told[0]
-    assert pulled.told[1].startswith("svd_tiny: was here")
-    assert pulled.told[2] == "0 0"
+    assert pulled.told[1].startswith("tiny/clip: fetched")
+    assert "licence stated on its page" in pulled.told[1]
+    assert pulled.told[2].startswith("svd_tiny: was here")
+    assert pulled.told[4] == "0 0"
     assert {each.headers.get("Authorization") for each in pulled.asked} == {"Bearer secret"}
 
 
@@ -146,7 +166,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_files_are_those_that_diffusers_takes(pulled: Pulled, cache: Path) -> None:
-    folder, missing = pipeline_folder(SVD, Lock(pulled.folder))
+    folder, missing = local_folder(SVD, Lock(pulled.folder))
     assert folder is not None
     assert missing == []
     assert names(folder) == names(pulled.theirs)
@@ -158,6 +178,14 @@ def test_each_file_is_fetched_once(pulled: Pulled) -> None:
     ours = [each for each in pulled.asked if each.headers["User-Agent"].startswith("mora-bench")]
     targets = [each.target.rpartition(COMMIT)[2] for each in ours]
     assert sorted(targets) == sorted(f"/{name}" for name in [*names(pulled.theirs), "README.md"])
+
+
+def test_of_a_model_the_top_is_fetched(pulled: Pulled, cache: Path) -> None:
+    folder, missing = local_folder(CLIP, Lock(pulled.folder))
+    assert folder is not None
+    assert missing == []
+    assert names(folder) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert list(check_repository("tiny/clip", CLIP, Lock(pulled.folder))) == []
 
 
 def test_a_single_file_has_its_own_place_and_its_digest_is_recorded(pulled: Pulled) -> None:
@@ -184,7 +212,7 @@ def copied(pulled: Pulled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A copy of the cache, to be damaged; returns the pipeline's folder in it."""
     shutil.copytree(pulled.cache, tmp_path / "hub", symlinks=True)
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    folder, _ = pipeline_folder(SVD, Lock(pulled.folder))
+    folder, _ = local_folder(SVD, Lock(pulled.folder))
     assert folder is not None
     return folder
 
@@ -199,7 +227,7 @@ def test_a_damaged_file_is_named_with_or_without_a_lock_file(
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.resolve().write_bytes(content)
-    faults = list(check_pipeline("svd_tiny", SVD, lock))
+    faults = list(check_repository("svd_tiny", SVD, lock))
     assert len(faults) == 1
     assert faults[0].startswith(f"{damaged}: found sha256 ")
     assert faults[0].endswith("run `mora models pull svd_tiny`.")
@@ -210,12 +238,12 @@ def test_a_missing_file_is_named(
 ) -> None:
     folder = copied(pulled, tmp_path, monkeypatch)
     (folder / "vae" / "config.json").unlink()
-    faults = list(check_pipeline("svd_tiny", SVD, Lock(pulled.folder)))
+    faults = list(check_repository("svd_tiny", SVD, Lock(pulled.folder)))
     assert faults == [
         f"{folder / 'vae' / 'config.json'}: is missing; run `mora models pull svd_tiny`."
     ]
     shutil.rmtree(folder / "vae")
-    assert pipeline_folder(SVD, Lock(tmp_path))[1] == ["vae/"]
+    assert local_folder(SVD, Lock(tmp_path))[1] == ["vae/"]
 
 
 @pytest.mark.parametrize(
@@ -233,18 +261,22 @@ def test_tensors_that_are_missing_or_left_over_are_named(
     assert list(part_faults(folder, part, library, kind, None)) == []
     path = next((folder / part).glob("*.safetensors"))
     tensors = load_file(path)
-    name = min(tensors)
+    name, misfit = sorted(tensors)[:2]
     tensors["stranger"] = tensors.pop(name)
+    tensors[misfit] = tensors[misfit].new_zeros(7, 7)
     save_file(tensors, path, metadata={"format": "pt"})
     faults = list(part_faults(folder, part, library, kind, None))
     assert len(faults) == 1
     assert f"missing: {name}" in faults[0]
     assert "extra: stranger" in faults[0]
+    assert f"of another shape: {misfit} (7, 7), expected (" in faults[0]
 
 
 def test_a_part_of_another_library_is_not_loaded(tiny_svd: Path) -> None:
     faults = list(part_faults(tiny_svd, "unet", "subprocess", "Popen", None))
     assert "found a part of subprocess, expected one of diffusers or transformers" in faults[0]
+    faults = list(part_faults(tiny_svd, "unet", "diffusers", "logging", None))
+    assert "could not be loaded as logging" in faults[0]
 
 
 def test_one_variant_is_chosen_for_each_part() -> None:
