@@ -195,6 +195,11 @@ class DinoFrames(Feature):
 
     backbones = ("dino",)
 
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """The resize."""
+        return {"dino_resize": "unrounded"}
+
     def compute(self, video: Decoded, networks: Networks) -> Values:
         """Resizes without antialiasing or rounding, then embeds."""
         card = networks.card("dino")
@@ -332,6 +337,11 @@ class InterpolationErrors(Feature):
 
     backbones = ("amt",)
 
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """How large motion is estimated, whatever the memory, and how frames are padded."""
+        return {"motion_scale": 1.0, "motion_padding": "replicate to 16"}
+
     def compute(self, video: Decoded, networks: Networks) -> Values:
         """Interpolates at the native size."""
         count = (len(video.frames) - 1) // 2
@@ -360,8 +370,8 @@ class FlowMagnitudes(Feature):
 
     @property
     def choices(self) -> dict[str, Choice]:
-        """The rate."""
-        return {"flow_rate": self.rate}
+        """The rate, and how frames are padded: the padding's own flow counts."""
+        return {"flow_rate": self.rate, "flow_padding": "replicate to 8"}
 
     def sampled(self, facts: Facts) -> range:
         """Numbers of the frames that are taken."""
@@ -390,6 +400,11 @@ class ViclipVideo(Feature):
 
     part: Part = "whole"
     backbones = ("viclip",)
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """The resize, and which frames stand for the video."""
+        return {"viclip_resize": "rounded", "viclip_frames": "middles of 8 intervals"}
 
     def compute(self, video: Decoded, networks: Networks) -> Values:
         """Takes the middle frames of equal intervals, resizes with rounding, embeds."""
