@@ -164,7 +164,7 @@ class Networks:
             "They come with the project: check out the folder lab/weights, or train them with "
             "`python -m lab.train`."
             if self.weights == "mini"
-            else "Put each file at its path, or use weights=mini."
+            else "Fetch them with `mora models pull metrics`, or use weights=mini."
         )
         raise MissingWeightsError(
             f"{len(missing)} files of the {self.weights} weights are missing:\n"

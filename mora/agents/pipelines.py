@@ -41,6 +41,8 @@ class PipelineSettings(Record):
     """Commit on the hub; needed there, since a branch's content changes under its name."""
     variant: str | None = None
     """Variant of the weight files, such as `fp16`."""
+    licence: str | None = None
+    """Licence of weights on the hub, for the list of checkpoints."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Precision of the weights and of the arithmetic."""
     load: Mapping[str, JsonValue] = Field(default_factory=dict)
@@ -76,7 +78,8 @@ class Pipeline:
         Raises:
             CheckpointError: Local weights are missing.
         """
-        settings = self.settings.model_dump(mode="json", exclude={"batch_size", "weights"})
+        left_out = {"batch_size", "weights", "licence"}
+        settings = self.settings.model_dump(mode="json", exclude=left_out)
         return content_hash([settings, dict(self.inputs), self._weights_id()])
 
     @contextmanager

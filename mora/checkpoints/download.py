@@ -101,6 +101,26 @@ def measure(path: Path) -> Fetched:
     return Fetched(size, sha256.hexdigest(), git_sha1.hexdigest())
 
 
+def check_room(folder: Path, lacking: int, what: str) -> None:
+    """Refuses to begin what cannot fit onto the disk.
+
+    Args:
+        folder: Where it is to go; it need not be there yet.
+        lacking: Bytes that are still to come.
+        what: What they are, for the error.
+
+    Raises:
+        DownloadError: The disk has less room.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if free < lacking:
+        raise DownloadError(
+            f"{folder}: found {free:,} bytes free, expected {lacking:,} for {what}; free some, or "
+            "name another folder."
+        )
+
+
 def download(
     url: str,
     path: Path,
@@ -228,7 +248,7 @@ class _Download:
             else:
                 have, total = 0, _length(response)
             self._check_offer(response, total)
-            self._check_disk(have, total)
+            check_room(self.path.parent, (total or 0) - have, self.path.name)
             if not have:
                 self._note(response)
             self.continued = self.continued or have > 0
@@ -313,16 +333,6 @@ class _Download:
             raise DownloadError(
                 f"{self.url}: found a web page, expected the file; the publisher has moved it, or "
                 "asks for something first. See what the address shows in a browser."
-            )
-
-    def _check_disk(self, have: int, total: int | None) -> None:
-        if total is None:
-            return
-        free = shutil.disk_usage(self.part.parent).free
-        if free < total - have:
-            raise DownloadError(
-                f"{self.path.parent}: found {free:,} bytes free, expected {total - have:,} for "
-                f"{self.path.name}; free some, or name another folder."
             )
 
     def _unwritable(self, error: OSError) -> DownloadError:

@@ -90,15 +90,15 @@ def locate(origin: HubFile) -> Located:
     return Located(url, headers, found.etag, _expected(found.etag, found.size))
 
 
-def listing(origin: HubRepository) -> list[str]:
-    """Lists all files of a repository at its commit.
+def listing(origin: HubRepository) -> dict[str, int]:
+    """Lists all files of a repository at its commit, with their bytes.
 
     Raises:
         DownloadError: The hub cannot be reached, or there is no such repository or commit.
     """
     with _told(f"{origin.repository} at {origin.revision[:12]}"):
-        info = HfApi().model_info(origin.repository, revision=origin.revision)
-    return [sibling.rfilename for sibling in info.siblings or []]
+        info = HfApi().model_info(origin.repository, revision=origin.revision, files_metadata=True)
+    return {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
 
 
 def main_file(names: Iterable[str]) -> str | None:
@@ -208,6 +208,11 @@ def cached(origin: HubFile) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def cache() -> Path:
+    """The folder of the hub's cache."""
+    return Path(constants.HF_HUB_CACHE)
+
+
 def cached_folder(origin: HubRepository) -> Path | None:
     """Returns the folder of a repository in the hub's cache, if its main file is there."""
     for name in (INDEX, CONFIG):
@@ -220,7 +225,7 @@ def cached_folder(origin: HubRepository) -> Path | None:
 def content_path(origin: HubFile, etag: str) -> Path:
     """Where the hub's cache keeps the content of a file, under the hub's name of it."""
     folder = repo_folder_name(repo_id=origin.repository, repo_type="model")
-    return Path(constants.HF_HUB_CACHE) / folder / "blobs" / etag
+    return cache() / folder / "blobs" / etag
 
 
 def enter(origin: HubFile) -> Path:

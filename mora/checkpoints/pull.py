@@ -8,7 +8,14 @@ from urllib.parse import urlsplit
 
 from mora.checkpoints import CHUNK
 from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository, WebFile
-from mora.checkpoints.download import DownloadError, Expected, Fetched, download, measure
+from mora.checkpoints.download import (
+    DownloadError,
+    Expected,
+    Fetched,
+    check_room,
+    download,
+    measure,
+)
 from mora.checkpoints.lock import Lock
 from mora.media.atomic import writing
 
@@ -220,8 +227,8 @@ def _pull_repository(origin: HubRepository, lock: Lock, report: Report, say: Say
         fetched += found.size
         return hub.enter(file)
 
-    names = hub.listing(origin)
-    main = hub.main_file(names)
+    sizes = hub.listing(origin)
+    main = hub.main_file(sizes)
     if main is None:
         raise DownloadError(
             f"{origin.repository} at {origin.revision[:12]}: found neither {hub.INDEX} nor "
@@ -229,9 +236,15 @@ def _pull_repository(origin: HubRepository, lock: Lock, report: Report, say: Say
             "weights= in the settings."
         )
     first = fetch(HubFile(origin.repository, main, origin.revision))
-    for name in hub.wanted(origin, first, names):
-        if name != main:
-            fetch(HubFile(origin.repository, name, origin.revision))
+    files = [
+        HubFile(origin.repository, name, origin.revision)
+        for name in hub.wanted(origin, first, sizes)
+        if name != main
+    ]
+    lacking = sum(sizes[file.file] for file in files if hub.cached(file) is None)
+    check_room(hub.cache(), lacking, f"{origin.repository}; HF_HOME names another folder")
+    for file in files:
+        fetch(file)
     return Pulled(first.parent, fetched)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mora.checkpoints import mini_weights
+from mora.checkpoints import mini_weights, official_weights
 from mora.cli.application import Settings, run
 from mora.cli.captioner import captioner_of
 from mora.cli.failures import tell_failures
@@ -183,7 +183,7 @@ def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Netw
         captions: Who says what pictures and videos show.
 
     Raises:
-        SettingError: There is no such set or device, or its folder is not said.
+        SettingError: There is no such set or device.
     """
     import torch
 
@@ -192,11 +192,8 @@ def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Netw
     weights, folder = settings["weights"], settings["weights_folder"]
     if weights not in ("mini", "official"):
         raise SettingError(f"weights={weights}: expected mini or official.")
-    if folder is None and weights == "official":
-        raise SettingError(
-            "weights=official needs weights_folder=, where the official weights are."
-        )
-    place = mini_weights() if folder is None else Path(folder).expanduser()
+    usual = mini_weights if weights == "mini" else official_weights
+    place = usual() if folder is None else Path(folder).expanduser()
     device = torch.device(torch_device(settings["executor"]["device"]))
     return Networks(weights, place, device, captions)
 

@@ -1,7 +1,6 @@
 """`mora models`: lists, fetches and checks the published weights."""
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -186,10 +185,13 @@ def _digest(row: dict[str, Any]) -> str:
 
 
 def _pull(chosen: Sequence[Checkpoint], lock: Lock, folder: Path) -> int:
+    from mora.checkpoints.download import check_room
     from mora.checkpoints.pull import pull
     from mora.cli.meter import Meter
 
-    _check_disk(chosen, folder)
+    # Repositories look for themselves, since the hub knows their sizes.
+    absent = [each for each in chosen if each.path is not None and not each.path.is_file()]
+    check_room(folder, sum(each.size or 0 for each in absent), f"{len(absent)} checkpoints")
     failures = []
     with Meter() as meter:
         for each in chosen:
@@ -211,24 +213,6 @@ def _show(meter: "Meter", of: str, name: str, done: int, total: int) -> None:
 
 def _say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
-
-
-def _check_disk(chosen: Sequence[Checkpoint], folder: Path) -> None:
-    """Refuses to begin what cannot fit. Pipelines, whose sizes the hub knows, look for themselves.
-
-    Raises:
-        CheckpointError: The disk has too little room.
-    """
-    lacking = sum(
-        each.size or 0 for each in chosen if each.path is not None and not each.path.is_file()
-    )
-    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
-    free = shutil.disk_usage(place).free
-    if free < lacking:
-        raise CheckpointError(
-            f"{folder}: found {free:,} bytes free, expected {lacking:,} for what is to be fetched; "
-            "free some, or name another folder with weights_folder=."
-        )
 
 
 def _check(chosen: Sequence[Checkpoint], lock: Lock, *, named: bool) -> int:

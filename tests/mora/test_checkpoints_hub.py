@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -15,9 +16,10 @@ from weights_server import Asked, Served, serving
 
 from mora.checkpoints import hub
 from mora.checkpoints.check import check_repository, local_folder, part_faults
-from mora.checkpoints.checkpoint import HubFile, HubRepository
-from mora.checkpoints.download import DownloadError
+from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository
+from mora.checkpoints.download import DownloadError, Expected
 from mora.checkpoints.lock import Lock
+from mora.checkpoints.pull import pull
 from mora.cli import main
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -326,3 +328,22 @@ def test_what_the_hub_refuses_is_told_with_what_to_do(
             hub.locate(HubFile("a/b", "c.bin", COMMIT))
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith("a/b at 0123456789ab, c.bin: ")
+
+
+def test_a_repository_that_cannot_fit_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "enter", lambda file: tmp_path / file.file)
+    (tmp_path / "config.json").write_text("{}")
+    sizes = {"config.json": 2, "model.safetensors": 7_000, "README.md": 5}
+    monkeypatch.setattr(hub, "listing", lambda _: sizes)
+    checkpoint = Checkpoint("tiny", CLIP, None, ())
+    with serving() as server:
+        server.files["/config.json"] = Served(b"{}")
+        located = hub.Located(server.url("/config.json"), {}, "a" * 40, Expected())
+        monkeypatch.setattr(hub, "locate", lambda _: located)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=6_999))
+        with pytest.raises(DownloadError, match="found 6,999 bytes free, expected 7,000 for tiny"):
+            pull(checkpoint, Lock(tmp_path), lambda *_: None, lambda _: None)
+        assert [each.target for each in server.asked] == ["/config.json"]

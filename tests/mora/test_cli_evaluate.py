@@ -165,7 +165,7 @@ def test_without_prompts_what_needs_none_is_scored_and_nothing_counts_as_failed(
     for wrong, said in (
         ("metrics=beauty", "metrics=beauty: expected each name once, of object_consistency, "),
         ("weights=best", "weights=best: expected mini or official."),
-        ("weights=official weights_folder=null", "weights=official needs weights_folder="),
+        ("weights=official weights_folder=/no/such", "with `mora models pull metrics`"),
         ("protocol.flow_rate=-1", "protocol.flow_rate: Input should be greater than 0, found -1."),
         ("weights_folder=/no/such", "files of the mini weights are missing"),
     ):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -246,7 +247,7 @@ def test_what_cannot_fit_is_not_begun(
     machine.publish("one", b"12345")
     machine.publish("two", b"12345")
     small = SimpleNamespace(free=9)
-    monkeypatch.setattr(models.shutil, "disk_usage", lambda _: small)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: small)
     assert machine.run("pull", "all") == 2
     assert "found 9 bytes free, expected 10" in capsys.readouterr().err
     assert machine.server.asked == []

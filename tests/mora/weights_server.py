@@ -67,7 +67,7 @@ class Server:
 
     def add_repository(self, name: str, revision: str, files: dict[str, bytes]) -> None:
         """Speaks the hub's protocol for a repository: large files by sha256, others as git does."""
-        siblings = [{"rfilename": file} for file in files]
+        siblings = [{"rfilename": file, "size": len(files[file])} for file in files]
         info = {"id": name, "modelId": name, "sha": revision, "siblings": siblings}
         self.files[f"/api/models/{name}/revision/{revision}"] = Served(json.dumps(info).encode())
         tree: list[dict[str, object]] = []
@@ -161,11 +161,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+class _HTTPServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing on the terminal: clients that are killed are meant."""
+
+
 @contextmanager
 def serving() -> Iterator[Server]:
     """Runs a server on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {}))
-    server.daemon_threads = True
+    server = _HTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {}))
     state = Server(f"http://127.0.0.1:{server.server_address[1]}")
     server.RequestHandlerClass.state = state  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
