@@ -12,7 +12,7 @@ from mora.cli.application import Settings, run
 from mora.cli.captioner import captioner_of
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
-from mora.cli.runs import run_folder, torch_device
+from mora.cli.runs import run_folder, torch_device, whole_number
 from mora.cli.table import write_tables
 from mora.errors import SettingError
 from mora.records import FailureKind, Score, TaskName, Video, content_hash
@@ -99,10 +99,10 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     """Scores a run's videos, prints the table and writes tables, scores and the report.
 
     Returns:
-        The exit status: 1 if a video or a score failed.
+        The exit status: 1 if a video or a score failed or is missing.
 
     Raises:
-        SettingError: A setting cannot be used.
+        SettingError: A setting cannot be used, or the run has no videos.
         MissingWeightsError: Weights are not there.
         MixedFingerprintsError: Earlier scores do not compare with these.
     """
@@ -118,6 +118,8 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     from metrics.protocol import Protocol
     from metrics.registry import make_metrics
 
+    if not ledger.videos():
+        raise SettingError(f"{ledger.run} holds no videos yet. `mora generate` goes on with them.")
     protocol = Protocol.model_validate(settings["protocol"])
     spec = TableSpec.model_validate(settings["table"])
     device = torch_device(settings["executor"]["device"])
@@ -128,14 +130,18 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         without = left_out(ledger.videos(), protocol, networks)
     names = [name for name in metrics_of(settings) if name not in without]
     run = ledger.run
-    shown = shown_videos(ledger, spec.task, settings["report"])
+    prompts = whole_number("report", settings["report"], least=0)
+    at_once = settings["executor"]["batch_size"]
+    if at_once is None:
+        at_once = VIDEOS_AT_ONCE
+    shown = shown_videos(ledger, spec.task, prompts)
     with Meter() as meter:
         last = engine.evaluate(
             ledger,
             protocol,
             networks,
             metrics=names,
-            batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
+            batch_size=whole_number("executor.batch_size", at_once, least=1),
             retry_failures=settings["retry"],
             read=Looks(run / "report").reading(shown),
             report=lambda now: meter.update(
@@ -150,14 +156,14 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         files = [("tables", write_tables(table, run / "tables"))]
         files.append(("scores", export(ledger, run / "scores")))
         files.append(("cut", write_cut_texts(cut, run / "scores", protocol.name)))
-        if settings["report"]:
+        if prompts:
             report = write_report(
                 ledger,
                 table,
                 run / "report",
                 protocol=protocol.name,
                 weights=networks.weights,
-                prompts=settings["report"],
+                prompts=prompts,
                 report=lambda done, total: meter.update("write report", done, total),
             )
             files += [("sheets", list(report.sheets)), ("page", [report.page])]
@@ -172,7 +178,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     for told in (*without.values(), *_inapplicable(scores)):
         print(f"not applicable: {told}")
     failures = _failures(ledger.videos(), scores)
-    return tell_failures([*failures, *_unscored(ledger, last.unscored)])
+    return tell_failures([*failures, *_unscored(ledger, last.unscored), *_unmade(ledger)])
 
 
 def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Networks":
@@ -255,4 +261,14 @@ def _unscored(ledger: "LedgerReader", reasons: Mapping[str, str]) -> list[str]:
         f"({reasons[video.id]}). Run again with executor.batch_size=1, or on a machine with more."
         for video in ledger.videos()
         if video.id in reasons
+    ]
+
+
+def _unmade(ledger: "LedgerReader") -> list[str]:
+    """Models whose videos were asked for and are not there, because `generate` was cut short."""
+    made = {video.id for video in ledger.videos()}
+    counts = Counter(request.model for request in ledger.requests() if request.id not in made)
+    return [
+        f"{model}: {count} videos are not made yet; `mora generate` goes on with them."
+        for model, count in counts.items()
     ]
