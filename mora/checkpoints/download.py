@@ -11,7 +11,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -151,6 +152,21 @@ def download(
     Raises:
         DownloadError: It cannot be had, is another file, or does not fit onto the disk.
     """
+    with only_one(path, waiting):
+        found = already(path, expected)
+        if found is not None:
+            return found
+        return _Download(url, path, expected, dict(headers or {}), report, pauses).run()
+
+
+@contextmanager
+def only_one(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Lets one process at a time make a file; the others wait.
+
+    Args:
+        path: The file. Its folder is made.
+        waiting: Is called if another process makes it now.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
@@ -158,12 +174,18 @@ def download(
     except Timeout:
         waiting()
         lock.acquire()
-    with lock:
-        if path.is_file() and expected.size in (None, path.stat().st_size):
-            found = measure(path)
-            if expected.fault(found) is None:
-                return found
-        return _Download(url, path, expected, dict(headers or {}), report, pauses).run()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def already(path: Path, expected: Expected) -> Fetched | None:
+    """Measures a file if it is there and as expected."""
+    if not path.is_file() or expected.size not in (None, path.stat().st_size):
+        return None
+    found = measure(path)
+    return found if expected.fault(found) is None else None
 
 
 class _ChangedError(Exception):

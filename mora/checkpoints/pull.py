@@ -1,5 +1,6 @@
 """Brings published weights here."""
 
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,9 +13,11 @@ from mora.checkpoints.download import (
     DownloadError,
     Expected,
     Fetched,
+    already,
     check_room,
     download,
     measure,
+    only_one,
 )
 from mora.checkpoints.lock import Lock
 from mora.media.atomic import writing
@@ -136,30 +139,38 @@ def _pull_member(
 ) -> Fetched:
     """Fetches an archive, takes one file out of it, and removes the archive."""
     archive = path.with_name(PurePosixPath(urlsplit(origin.url).path).name)
-    _download(origin.url, archive, Expected(), report, say)
-    try:
-        with (
-            zipfile.ZipFile(archive) as opened,
-            opened.open(str(origin.member)) as member,
-            writing(path) as temporary,
-        ):
-            with temporary.open("wb") as file:
-                while chunk := member.read(CHUNK):
-                    file.write(chunk)
-            found = measure(temporary)
-            fault = expected.fault(found)
-            if fault is not None:
-                raise DownloadError(
-                    f"{origin.url}: {origin.member} in it: {fault}; nothing was kept. "
-                    f"{expected.remedy}"
-                )
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise DownloadError(
-            f"{origin.url}: expected a zip archive with {origin.member} in it, found none: "
-            f"{error}; see what the address shows in a browser."
-        ) from error
-    finally:
-        archive.unlink(missing_ok=True)
+    with only_one(path, lambda: say(f"{path.name}: another process fetches it; waiting")):
+        found = already(path, expected)
+        if found is not None:
+            return found
+        _download(origin.url, archive, Expected(), report, say)
+        try:
+            return _extract(archive, origin, path, expected)
+        except (zipfile.BadZipFile, KeyError, EOFError) as error:
+            raise DownloadError(
+                f"{origin.url}: expected a zip archive with {origin.member} in it, found none: "
+                f"{error}; see what the address shows in a browser."
+            ) from error
+        finally:
+            archive.unlink(missing_ok=True)
+
+
+def _extract(archive: Path, origin: WebFile, path: Path, expected: Expected) -> Fetched:
+    """Takes a file out of an archive, and verifies it before it gets its name."""
+    with (
+        zipfile.ZipFile(archive) as opened,
+        opened.open(str(origin.member)) as member,
+        writing(path) as temporary,
+    ):
+        check_room(path.parent, opened.getinfo(str(origin.member)).file_size, path.name)
+        with temporary.open("wb") as file:
+            shutil.copyfileobj(member, file, CHUNK)
+        found = measure(temporary)
+        fault = expected.fault(found)
+        if fault is not None:
+            raise DownloadError(
+                f"{origin.url}: {origin.member} in it: {fault}; nothing was kept. {expected.remedy}"
+            )
     return found
 
 

@@ -197,7 +197,7 @@ def _pull(chosen: Sequence[Checkpoint], lock: Lock, folder: Path) -> int:
         for each in chosen:
             try:
                 done = pull(each, lock, partial(_show, meter, each.name), _say)
-            except CheckpointError as error:
+            except OSError as error:  # CheckpointError, and what the system refuses
                 failures.append(f"{each.name}: {error}")
                 continue
             came = f"fetched {done.fetched:,} bytes" if done.fetched else "was here"

@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +25,8 @@ from metrics.backbones.card import Address, Published
 from metrics.backbones.loading import filled, read_card
 from mora.checkpoints import official_weights
 from mora.checkpoints.checkpoint import Checkpoint, HubRepository, WebFile
-from mora.checkpoints.lock import NAME
+from mora.checkpoints.lock import NAME, Lock
+from mora.checkpoints.pull import pull
 from mora.cli import main, models
 from mora.cli.checkpoints import checkpoints
 
@@ -239,6 +243,28 @@ def test_a_file_is_taken_out_of_its_archive(
         assert machine.run("pull", name) == 1
         assert said in failures(capsys)[0]
         assert not (machine.folder / name / f"{name}.pth").exists()
+
+
+def test_two_at_once_fetch_an_archive_once(machine: Machine) -> None:
+    archive = zipped("models/net.pth", b"weights")
+    net = machine.publish("net", b"weights", member="models/net.pth", served=archive)
+    served = machine.server.files["/net.zip"]
+    served.stall = threading.Event()
+    waited: list[str] = []
+
+    def fetch() -> Path:
+        return pull(net, Lock(machine.folder), lambda *_: None, waited.append).place
+
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(fetch) for _ in range(2)]
+        while not waited:  # the second says that it waits
+            assert not any(each.done() for each in both)
+            time.sleep(0.01)
+        served.stall.set()
+        places = [each.result(timeout=30) for each in both]
+    assert places == [net.path, net.path]
+    assert places[0].read_bytes() == b"weights"
+    assert len(machine.server.asked) == 1
 
 
 def test_what_cannot_fit_is_not_begun(
