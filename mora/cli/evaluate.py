@@ -175,7 +175,9 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         print(f"cut: {line}", file=sys.stderr)
     asked = {fingerprint(metric, networks).id for metric in make_metrics(names, protocol)}
     scores = [score for score in ledger.all_scores() if score.fingerprint in asked]
-    for told in (*without.values(), *_inapplicable(scores)):
+    if without:
+        print(f"left out: {' '.join(without.values())}")
+    for told in _inapplicable(scores):
         print(f"not applicable: {told}")
     failures = _failures(ledger.videos(), scores)
     return tell_failures([*failures, *_unscored(ledger, last.unscored), *_unmade(ledger)])
