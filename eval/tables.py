@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from eval.ledger import LedgerReader
 from eval.selection import Selection, differences, select
@@ -50,6 +50,8 @@ class Column(Record):
 
 class TableSpec(Record):
     """The layout of a table."""
+
+    model_config = ConfigDict(title="table")  # as errors call it: the name of the setting
 
     name: str
     task: TaskName

@@ -52,15 +52,20 @@ def bind(settings: Mapping[str, Any]) -> Agents:
     Raises:
         SettingError: A setting is missing, unknown or wrong; the message names it.
     """
-    try:
-        chosen = AgentsSettings.model_validate(settings)
-    except ValidationError as error:
-        raise SettingError(describe(error, "agents")) from None
+    chosen = validate_agents(settings)
     return Agents(
         PROMPT_AGENTS[chosen.prompt.agent],
         PipelineTextToImage(chosen.text_to_image),
         PipelineImageToVideo(chosen.image_to_video),
     )
+
+
+def validate_agents(settings: Mapping[str, Any]) -> AgentsSettings:
+    """Reads the settings of agents. Raises what `bind` raises."""
+    try:
+        return AgentsSettings.model_validate(settings)
+    except ValidationError as error:
+        raise SettingError(describe(error, "agents")) from None
 
 
 def describe(error: ValidationError, prefix: str) -> str:

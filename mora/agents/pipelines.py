@@ -204,7 +204,7 @@ class LoadedPipeline:
     def __init__(self, pipeline: Any, described: Pipeline, device: str) -> None:
         self._pipeline = pipeline
         self._described = described
-        self._at_once = 1 if device == "cpu" else described.settings.batch_size
+        self._at_once = 1 if device.startswith("cpu") else described.settings.batch_size
 
     def run(
         self, items: Sequence[Mapping[str, object]], seeds: Sequence[int]

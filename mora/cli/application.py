@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -98,10 +99,15 @@ def run(
 
 
 def _tell(verb: str, error: Exception) -> int:
-    """Tells of an error in one line; one that nobody could expect is raised again."""
+    """Tells of an error in one line; of one that nobody foresaw, with all that Python says.
+
+    Returns:
+        The exit status 2. Python's own, 1, would say that the run has recorded a failure.
+    """
     message = told(error)
     if message is None:
-        raise error
+        traceback.print_exception(error)
+        message = "this is a fault of the program; what was done is stored."
     print(f"mora {verb}: {message}", file=sys.stderr)
     return 2
 
@@ -128,8 +134,9 @@ def told(error: Exception) -> str | None:
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if kinds & MENDABLE:
         return str(error)
-    if machine_fault(error) == "system":
-        return f"{error}. What was done is stored; mend it and run the same command again."
+    if machine_fault(error) is not None:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"{said}. What was done is stored; mend it and run the same command again."
     if isinstance(error, ValidationError):
         from mora.agents.binding import describe
 

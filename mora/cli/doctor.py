@@ -15,6 +15,8 @@ from typing import Any, Final
 import psutil
 
 from mora import __version__
+from mora.agents.binding import validate_agents
+from mora.agents.pipelines import PipelineSettings
 from mora.checkpoints import CheckpointError, folder_sha256, mini_weights
 from mora.cli.application import Settings, run
 from mora.cli.runs import RUNS, torch_device
@@ -132,21 +134,30 @@ def h264() -> Finding:
 
 
 def agents(settings: Mapping[str, Any], device: str) -> Iterator[Finding]:
-    """The weights of the agents that are pipelines, and whether the device suits them."""
-    for role, chosen in settings.items():
-        if not isinstance(chosen, Mapping) or "pipeline" not in chosen:
-            continue
-        source = chosen["weights"]
-        if source.startswith("hub:"):
-            yield _hub(role, source.removeprefix("hub:"), chosen["revision"])
-        else:
+    """The weights of the agents that are pipelines, and whether the device suits them.
+
+    Raises:
+        SettingError: A setting of the agents is missing, unknown or wrong.
+    """
+    chosen = validate_agents(settings)
+    pipelines: dict[str, PipelineSettings] = {
+        "text_to_image": chosen.text_to_image,
+        "image_to_video": chosen.image_to_video,
+    }
+    for role, pipeline in pipelines.items():
+        source = pipeline.weights
+        if not source.startswith("hub:"):
             folder = (
                 mini_weights() / source.removeprefix("mini:")
                 if source.startswith("mini:")
                 else Path(source).expanduser()
             )
             yield _folder(role, folder)
-        if chosen["dtype"] == "float16" and device == "cpu":
+        elif pipeline.revision is None:
+            yield Finding(role, f"{source} needs revision=, a commit on the hub", False)
+        else:
+            yield _hub(role, source.removeprefix("hub:"), pipeline.revision)
+        if pipeline.dtype == "float16" and device.startswith("cpu"):
             yield Finding(role, "is set to float16, which needs a GPU", False)
 
 

@@ -9,7 +9,7 @@ from mora.agents.binding import Agents, bind
 from mora.cli.application import Settings, run
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
-from mora.cli.runs import quieten, run_folder, torch_device
+from mora.cli.runs import quieten, run_folder, torch_device, whole_number
 from mora.errors import SettingError
 from mora.generator import Generator, TaskGenerator, plan, recipe
 from mora.media import MediaStore
@@ -52,6 +52,7 @@ def make_videos(settings: Settings, meter: Meter) -> list[Video]:
     """
     task = TaskName(settings["task"]["name"])
     prompts = read_prompts(settings, task)
+    samples = whole_number("samples", settings["samples"], least=1)
     agents = bind(_with_batch_size(settings))
     generators = [
         make_generator(name, chosen, agents, task) for name, chosen in settings["model"].items()
@@ -70,7 +71,7 @@ def make_videos(settings: Settings, meter: Meter) -> list[Video]:
         )
         videos = []
         for generator in generators:
-            requests = plan(generator, task, prompts, settings["seed"], settings["samples"])
+            requests = plan(generator, task, prompts, settings["seed"], samples)
             videos += runner.run(generator, task, requests)
     return videos
 
@@ -80,9 +81,8 @@ def read_prompts(settings: Settings, task: TaskName) -> tuple[Prompt, ...]:
     path, first = settings["prompts"]["path"], settings["prompts"]["first"]
     if path is None:
         raise SettingError("prompts=none: generation needs prompts; name a set or a file.")
-    if first is not None and first < 1:
-        raise SettingError(f"prompts.first={first}: expected at least 1, or null for all.")
-    return load(locate(path), task)[:first]
+    prompts = load(locate(path), task)
+    return prompts if first is None else prompts[: whole_number("prompts.first", first, least=1)]
 
 
 def make_generator(

@@ -1,8 +1,10 @@
-"""Where runs are, and what all verbs do with torch."""
+"""What the verbs share: where runs are, numbers in settings, torch's devices."""
 
 import logging
 from pathlib import Path
 from typing import Final
+
+from mora.errors import SettingError
 
 RUNS: Final = Path("results") / "runs"
 """Folder of the runs that are given by name, below the current one."""
@@ -10,7 +12,19 @@ RUNS: Final = Path("results") / "runs"
 
 def run_folder(name: str) -> Path:
     """Returns the folder of a run: a path if it has a slash in it, else a name below `RUNS`."""
-    return Path(name).expanduser() if "/" in name else RUNS / name
+    is_path = "/" in name or name in (".", "..")
+    return Path(name).expanduser() if is_path else RUNS / name
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """Returns the value of a setting that counts something.
+
+    Raises:
+        SettingError: It is not a whole number, or less than `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingError(f"{name}={value}: expected a whole number, at least {least}.")
+    return value
 
 
 def torch_device(setting: str) -> str:
@@ -20,8 +34,6 @@ def torch_device(setting: str) -> str:
         SettingError: There is no such device.
     """
     import torch
-
-    from mora.errors import SettingError
 
     if setting == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

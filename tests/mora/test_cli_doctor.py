@@ -7,6 +7,7 @@ import pytest
 from random_weights import save_random_weights
 
 from mora.cli import doctor, main
+from mora.errors import SettingError
 
 
 @pytest.fixture
@@ -46,6 +47,21 @@ def test_the_papers_models_need_a_gpu(settings, capsys):
     assert "is set to float16, which needs a GPU" in told
     assert "mora generate agents=paper: cannot run, for text_to_image, image_to_video" in told
     assert "mora evaluate weights=mini: can run" in told
+
+
+def test_agents_of_your_own_may_leave_out_what_has_a_default(tiny_agents):
+    chosen = {
+        **tiny_agents,
+        "text_to_image": {**tiny_agents["text_to_image"], "weights": "hub:someone/something"},
+    }
+    found = list(doctor.agents(chosen, "cpu:0"))
+    assert [(each.name, each.fine) for each in found] == [
+        ("text_to_image", False),
+        ("image_to_video", True),
+    ]
+    assert found[0].found == "hub:someone/something needs revision=, a commit on the hub"
+    with pytest.raises(SettingError, match=r"agents\.image_to_video\.fps: "):
+        list(doctor.agents({**chosen, "image_to_video": {**chosen["text_to_image"]}}, "cpu"))
 
 
 def test_too_little_memory_is_told(monkeypatch):

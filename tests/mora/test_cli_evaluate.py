@@ -14,7 +14,8 @@ from random_weights import save_random_weights
 from eval.ledger import Ledger
 from eval.tables import load_table_spec
 from mora.cli import main
-from mora.media import write_video
+from mora.media import ref, write_video
+from mora.records import Prompt, Request, Video
 
 METRICS = "metrics=aesthetic_quality,temporal_style"
 TEXT_TO_VIDEO = "metrics=" + ",".join(load_table_spec("text_to_video").metrics)
@@ -124,6 +125,28 @@ def test_failures_of_other_choices_are_not_told_again(
     assert "failed" not in capsys.readouterr().err
 
 
+def test_videos_that_are_not_made_yet_are_told(
+    weights: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompts = [Prompt(id=f"p{number}", text=f"a circle, take {number}") for number in range(3)]
+    requests = [Request(model="mora", recipe="r", prompt=prompt, seed=0) for prompt in prompts]
+    asked = ["evaluate", "run=./run", weights, METRICS, "report=0"]
+    with Ledger.open(tmp_path / "run", {}) as ledger:
+        ledger.add_requests(requests)
+    assert main(asked) == 2
+    assert "run holds no videos yet. `mora generate` goes on" in capsys.readouterr().err
+    media = ref(_clip(tmp_path / "run" / "0.mp4", "made"), tmp_path / "run")
+    with Ledger.open(tmp_path / "run") as ledger:
+        text = prompts[0].text
+        ledger.add_videos([Video(id=requests[0].id, model="mora", text=text, media=media)])
+    assert main(asked) == 1
+    assert "failed: mora: 2 videos are not made yet; `mora generate`" in capsys.readouterr().err
+
+
 def test_killed_and_resumed_or_in_other_batches_it_writes_the_same_bytes(
     weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +187,9 @@ def test_without_prompts_what_needs_none_is_scored_and_nothing_counts_as_failed(
     assert "protocol vbench" in (tmp_path / "my tables" / "text_to_video.tex").read_text()
     for wrong, said in (
         ("metrics=beauty", "metrics=beauty: expected each name once, of object_consistency, "),
+        ("report=-1", "report=-1: expected a whole number, at least 0."),
+        ("executor.batch_size=0", "executor.batch_size=0: expected a whole number, at least 1."),
+        ("table.decimals=-1", "table.decimals: Input should be greater than or equal to 0"),
         ("weights=best", "weights=best: expected mini or official."),
         ("weights=official weights_folder=/no/such", "with `mora models pull metrics`"),
         ("protocol.flow_rate=-1", "protocol.flow_rate: Input should be greater than 0, found -1."),

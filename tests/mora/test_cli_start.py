@@ -1,5 +1,6 @@
 """Before any work is done: help, versions, wrong verbs and settings. Nothing heavy is loaded."""
 
+import errno
 import subprocess
 import sys
 
@@ -82,7 +83,15 @@ def test_a_folder_of_your_own_adds_choices(tmp_path, monkeypatch, capsys):
         (["generate", "model=mora,me"], "mora generate: model=me: no such choice. There are: mora"),
         (["generate", "prompts=none"], "mora generate: prompts=none: generation needs prompts"),
         (["generate", "prompts=x.jsonl"], "mora generate: x.jsonl: no such prompt set or file."),
-        (["generate", "prompts.first=0"], "mora generate: prompts.first=0: expected at least 1"),
+        (
+            ["generate", "prompts.first=0"],
+            "mora generate: prompts.first=0: expected a whole number, at least 1.",
+        ),
+        (["generate", "prompts.first=all"], "mora generate: prompts.first=all: expected a whole"),
+        (
+            ["generate", "samples=0"],
+            "mora generate: samples=0: expected a whole number, at least 1.",
+        ),
         (
             ["generate", "agents.text_to_image.dtype=int"],
             "mora generate: agents.text_to_image.dtype: ",
@@ -108,3 +117,24 @@ def test_what_cannot_be_carried_out_is_told_in_one_line(
     assert told.err.count("\n") == 1
     assert told.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "traced"),
+    [
+        (ZeroDivisionError("division by zero"), "this is a fault of the program", True),
+        (MemoryError("no room"), "MemoryError: no room. What was done is stored", False),
+        (OSError(errno.ENOSPC, "No space left"), "OSError: [Errno 28] No space left. What", False),
+    ],
+)
+def test_an_error_that_nobody_foresaw_is_no_failure_of_the_run(
+    error, said, traced, capsys, monkeypatch
+):
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("mora.cli.generate.read_prompts", broken)
+    assert main(["generate"]) == 2, "1 would say that the run has recorded a failure"
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith(f"mora generate: {said}")
+    assert ("Traceback" in told) == traced
