@@ -131,9 +131,6 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     names = [name for name in metrics_of(settings) if name not in without]
     run = ledger.run
     prompts = whole_number("report", settings["report"], least=0)
-    at_once = settings["executor"]["batch_size"]
-    if at_once is None:
-        at_once = VIDEOS_AT_ONCE
     shown = shown_videos(ledger, spec.task, prompts)
     with Meter() as meter:
         last = engine.evaluate(
@@ -141,7 +138,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             protocol,
             networks,
             metrics=names,
-            batch_size=whole_number("executor.batch_size", at_once, least=1),
+            batch_size=videos_at_once(settings),
             retry_failures=settings["retry"],
             read=Looks(run / "report").reading(shown),
             report=lambda now: meter.update(
@@ -181,6 +178,12 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         print(f"not applicable: {told}")
     failures = _failures(ledger.videos(), scores)
     return tell_failures([*failures, *_unscored(ledger, last.unscored), *_unmade(ledger)])
+
+
+def videos_at_once(settings: Settings) -> int:
+    """Videos that are held decoded at once. Raises `SettingError` if it is no such number."""
+    count = settings["executor"]["batch_size"]
+    return VIDEOS_AT_ONCE if count is None else whole_number("executor.batch_size", count, least=1)
 
 
 def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Networks":

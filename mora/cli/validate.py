@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mora.cli.application import Settings, run
-from mora.cli.evaluate import VIDEOS_AT_ONCE, metrics_of, networks_of
+from mora.cli.evaluate import metrics_of, networks_of, videos_at_once
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.errors import SettingError
@@ -55,18 +55,20 @@ def validate(settings: Settings) -> int:
     }
     with Ledger.open(folder, asked) as ledger, Meter() as meter:
         trial.record(ledger)
+        lacks: dict[str, str] = {}
         for names, ids in trial.stages(metrics).items():
-            engine.evaluate(
+            last = engine.evaluate(
                 ledger,
                 protocol,
                 networks,
                 metrics=names,
                 only=ids,
-                batch_size=settings["executor"]["batch_size"] or VIDEOS_AT_ONCE,
+                batch_size=videos_at_once(settings),
                 retry_failures=settings["retry"],
                 read=trial.read,
                 report=partial(_show, meter, f"score {len(names)} metrics of clips"),
             )
+            lacks |= last.unscored
         results = find(
             ledger,
             trial,
@@ -80,7 +82,11 @@ def validate(settings: Settings) -> int:
     print(matrix(results))
     for name, path in files.items():
         print(f"{name:8}{path}")
-    return tell_failures([f"{told} ({count} clips)" for told, count in results.failures.items()])
+    failures = [f"{told} ({count} clips)" for told, count in results.failures.items()]
+    if lacks:
+        reason = next(iter(lacks.values()))
+        failures.append(f"memory ran out, not scored on all metrics ({len(lacks)} clips): {reason}")
+    return tell_failures(failures)
 
 
 def _show(meter: Meter, work: str, now: "Progress") -> None:
