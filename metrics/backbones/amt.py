@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metrics.backbones import published
+from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, two_way
 from metrics.backbones.loading import filled, read_card
@@ -426,7 +427,7 @@ def load(card: Card[AmtSettings], path: Path, device: torch.device) -> Amt:
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    return filled(partial(Amt, card.settings), read_card(card, path), path, device)
+    return in_bands(filled(partial(Amt, card.settings), read_card(card, path), path, device))
 
 
 @torch.inference_mode()

@@ -24,8 +24,8 @@ y: the published weights want it so. What lies outside the other frame counts as
 MOST_PIXELS = 12_288
 """Pixels of features (1/8 of the frame's sides) up to which all pairs are computed: 0.8 GB."""
 
-GATHERED = 2**24
-"""Numbers that are gathered at once where products are computed on demand: 64 MB."""
+GATHERED = 2**22
+"""Numbers that are gathered at once where products are computed on demand: 16 MB."""
 
 
 def coordinates(height: int, width: int, device: torch.device) -> Tensor:
@@ -38,9 +38,9 @@ def coordinates(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack([x, y])[None]
 
 
-def large(features: Tensor) -> bool:
-    """Says whether frames with these features (B, C, H, W) are too large for all pairs."""
-    return features.shape[-2] * features.shape[-1] > MOST_PIXELS
+def large(height: int, width: int) -> bool:
+    """Says whether frames whose features have this size are too large for all pairs."""
+    return height * width > MOST_PIXELS
 
 
 def one_way(features0: Tensor, features1: Tensor, levels: int, radius: int) -> LookUp:
@@ -52,7 +52,7 @@ def one_way(features0: Tensor, features1: Tensor, levels: int, radius: int) -> L
         levels: Levels of the pyramid; each halves the size.
         radius: Windows have (2 * radius + 1)^2 places.
     """
-    if large(features0):
+    if large(*features0.shape[-2:]):
         return OnDemand(features0, features1, levels, radius)
     return AllPairs(correlate(features0, features1), levels, radius)
 
@@ -61,7 +61,7 @@ def two_way(
     features0: Tensor, features1: Tensor, levels: int, radius: int
 ) -> tuple[LookUp, LookUp]:
     """Lets the pixels of each frame look at the other: like `one_way`, forth and back."""
-    if large(features0):
+    if large(*features0.shape[-2:]):
         forth = OnDemand(features0, features1, levels, radius)
         return forth, OnDemand(features1, features0, levels, radius)
     volume = correlate(features0, features1)

@@ -10,7 +10,7 @@ only the last is asked for.
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -30,8 +30,9 @@ from torchvision.models.optical_flow.raft import (
 )
 
 from metrics.backbones import published
+from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, one_way
+from metrics.backbones.correlation import coordinates, large, one_way
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
@@ -155,7 +156,7 @@ class Raft(nn.Module):
     def _updates(self, frames0: Tensor, frames1: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Gives the flow at 1/8 of the size and the hidden state after each update."""
         frames0, frames1 = frames0 / 127.5 - 1, frames1 / 127.5 - 1
-        features0, features1 = self.feature_encoder(torch.cat([frames0, frames1])).chunk(2)
+        features0, features1 = self._features(frames0, frames1)
         look_up = one_way(features0, features1, self.settings.levels, self.settings.radius)
         hidden, context = self.context_encoder(frames0).tensor_split([self.settings.hidden], dim=1)
         hidden, context = torch.tanh(hidden), torch.relu(context)
@@ -167,6 +168,14 @@ class Raft(nn.Module):
             hidden, step = self.update_block(hidden, context, look_up(start + flow), flow)
             flow = flow + step
             yield flow, hidden
+
+    def _features(self, frames0: Tensor, frames1: Tensor) -> Sequence[Tensor]:
+        """Features of both frames at 1/8 of the size, of large frames one after the other."""
+        height, width = frames0.shape[-2:]
+        if large(height // 8, width // 8):
+            return [self.feature_encoder(frames) for frames in (frames0, frames1)]
+        features: Tensor = self.feature_encoder(torch.cat([frames0, frames1]))
+        return features.chunk(2)
 
     def _upsampled(self, flow: Tensor, hidden: Tensor) -> Tensor:
         upsampled: Tensor = upsample_flow(flow, self.mask_predictor(hidden).float())
@@ -227,7 +236,7 @@ def load(card: Card[RaftSettings], path: Path, device: torch.device) -> Raft:
     """
     tensors = read_card(card, path)
     tensors = {name: value for name, value in tensors.items() if not _ALIAS.match(name)}
-    return filled(partial(Raft, card.settings), tensors, path, device)
+    return in_bands(filled(partial(Raft, card.settings), tensors, path, device))
 
 
 @torch.inference_mode()
