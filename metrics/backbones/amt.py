@@ -11,6 +11,7 @@ whose warped frames are averaged and corrected.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch.nn import functional as F
 from metrics.backbones import published
 from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, two_way
+from metrics.backbones.correlation import coordinates, large, two_way
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
@@ -56,6 +57,12 @@ class AmtSettings:
     motion: int = 68
     hidden: int = 76
 
+
+ROWS = 128
+"""Rows, at 1/2 of the size, in a band of a frame that is too large to be finished in one piece."""
+
+BORDER = 12
+"""Rows that a band sees beyond its own. Decoder, bilinear doubling and last block reach 9."""
 
 _PREPROCESSING = Preprocessing(multiple=16, smallest=128)
 
@@ -141,7 +148,7 @@ class Amt(nn.Module):
         frame0, frame1 = frame0 - mean, frame1 - mean
         small0, small1 = _resized(frame0, scale), _resized(frame1, scale)
 
-        features0, features1 = self.feat_encoder(torch.cat([small0, small1])).chunk(2)
+        features0, features1 = self._features(small0, small1)
         correlation = TwoWayCorrelation(features0, features1, t, self.settings)
         context0, context1 = self.encoder(small0), self.encoder(small1)
 
@@ -158,17 +165,58 @@ class Amt(nn.Module):
             refined = Motion(flow0 + doubled0, flow1 + doubled1, feature)
             motions.append(update(refined, correlation))
 
+        finest = partial(
+            self._finest,
+            contexts=(context0[0], context1[0]),
+            frames=(frame0, frame1),
+            mean=mean,
+            scale=scale,
+        )
+        whole = scale != 1 or not _too_large(frame0)
+        frame = finest(motions[-1]) if whole else _in_bands(finest, motions[-1])
+        return Interpolation(frame, [(flow0, flow1) for flow0, flow1, _ in motions])
+
+    def _features(self, frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
+        """Features for the correlation, of large frames one after the other."""
+        if _too_large(frame0):
+            return [self.feat_encoder(frame) for frame in (frame0, frame1)]
+        features: Tensor = self.feat_encoder(torch.cat([frame0, frame1]))
+        return features.chunk(2)
+
+    def _finest(
+        self,
+        motion: "Motion",
+        contexts: tuple[Tensor, Tensor],
+        frames: tuple[Tensor, Tensor],
+        mean: Tensor,
+        scale: float,
+        first: int = 0,
+    ) -> Tensor:
+        """The last decoder, and the frame that its candidates add up to.
+
+        Args:
+            motion: What the last update left, at 1/2 of the size; all rows of it or some.
+            contexts: Context features of both frames at 1/2.
+            frames: Both frames less their mean.
+            mean: Their mean.
+            scale: Size at which the motion was estimated.
+            first: Row that `motion` begins at.
+        """
         pairs = self.settings.pairs
-        out = self.decoder1(_seen(motions[-1], context0[0], context1[0])).float()
+        out = self.decoder1(_seen(motion, *contexts, first)).float()
         out0, out1, masks, residuals = out.split([2 * pairs, 2 * pairs, pairs, 3 * pairs], dim=1)
-        doubled0, doubled1 = _doubled(motions[-1])
+        doubled0, doubled1 = _doubled(motion)
         flows0 = _resized(out0 + doubled0.repeat(1, pairs, 1, 1), 1 / scale) / scale
         flows1 = _resized(out1 + doubled1.repeat(1, pairs, 1, 1), 1 / scale) / scale
         masks = _resized(torch.sigmoid(masks), 1 / scale)
         residuals = _resized(residuals, 1 / scale)
+        frame0, frame1 = frames
         candidates = torch.cat(
             [
-                mask * warp(frame0, flow0) + (1 - mask) * warp(frame1, flow1) + mean + residual
+                mask * warp(frame0, flow0, 2 * first)
+                + (1 - mask) * warp(frame1, flow1, 2 * first)
+                + mean
+                + residual
                 for flow0, flow1, mask, residual in zip(
                     flows0.split(2, dim=1),
                     flows1.split(2, dim=1),
@@ -180,8 +228,8 @@ class Amt(nn.Module):
             dim=1,
         )
         average = candidates.unflatten(1, (pairs, 3)).mean(1)
-        frame = (average + self.comb_block(candidates)).clamp(0, 1)
-        return Interpolation(frame, [(flow0, flow1) for flow0, flow1, _ in motions])
+        frame: Tensor = (average + self.comb_block(candidates)).clamp(0, 1)
+        return frame
 
 
 class Motion(NamedTuple):
@@ -403,18 +451,21 @@ def two_convs(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
-def warp(picture: Tensor, flow: Tensor) -> Tensor:
+def warp(picture: Tensor, flow: Tensor, first: int = 0) -> Tensor:
     """Fetches each pixel from where its flow points: bilinear, the border repeated outside.
 
     Args:
         picture: (B, C, H, W).
-        flow: (B, 2, H, W), pixels, x then y.
+        flow: (B, 2, rows, W), pixels, x then y: all rows, or some.
+        first: Row of the picture that the flow begins at.
 
     Returns:
-        (B, C, H, W) in float32.
+        (B, C, rows, W) in float32.
     """
     height, width = picture.shape[-2:]
-    x, y = (coordinates(height, width, flow.device) + flow).unbind(dim=1)
+    places = coordinates(flow.shape[-2], flow.shape[-1], flow.device)
+    x, y = (places + flow).unbind(dim=1)
+    y = y + first
     grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
     return F.grid_sample(
         picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=True
@@ -452,9 +503,8 @@ def interpolate(
             level of the correlation would be a single pixel, which cannot be sampled.
     """
     device = next(model.parameters()).device
-    pairs = torch.cat([frames0, frames1]).to(device).float() / 255
     padded, padding = pad_to_multiple(
-        pairs,
+        torch.cat([frames0, frames1]).to(device).float() / 255,
         multiple=round(_PREPROCESSING.multiple / scale),
         smallest=math.ceil(_PREPROCESSING.smallest / scale),
         network="AMT",
@@ -468,11 +518,33 @@ def _split(out: Tensor) -> Motion:
     return Motion(flow0.float(), flow1.float(), feature)
 
 
-def _seen(motion: Motion, context0: Tensor, context1: Tensor) -> Tensor:
+def _seen(motion: Motion, context0: Tensor, context1: Tensor, first: int = 0) -> Tensor:
     """A decoder's input: the feature, both contexts fetched along the flows, and the flows."""
     flow0, flow1, feature = motion
-    warped0, warped1 = warp(context0, flow0), warp(context1, flow1)
+    warped0, warped1 = warp(context0, flow0, first), warp(context1, flow1, first)
     return torch.cat([feature, warped0, warped1, flow0, flow1], dim=1)
+
+
+def _in_bands(finest: Callable[..., Tensor], motion: Motion) -> Tensor:
+    """Joins what `finest` makes of bands of rows of `motion`.
+
+    Each band sees `BORDER` more rows on both sides than are kept of it. That is further than the
+    last decoder reaches, so that the bands' borders do not show.
+    """
+    height = motion.flow0.shape[-2]
+    kept = []
+    for start in range(0, height, ROWS):
+        end = min(start + ROWS, height)
+        first, last = max(start - BORDER, 0), min(end + BORDER, height)
+        band = Motion(*(each[..., first:last, :] for each in motion))
+        frame = finest(band, first=first)
+        kept.append(frame[..., 2 * (start - first) : 2 * (end - first), :])
+    return torch.cat(kept, dim=-2)
+
+
+def _too_large(frame: Tensor) -> bool:
+    height, width = frame.shape[-2:]
+    return large(height // 8, width // 8)
 
 
 def _doubled(motion: Motion) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,15 @@ from torch.nn import functional as F
 
 Network = TypeVar("Network", bound=nn.Module)
 
-BAND = 2**25
-"""Numbers that a convolution gives at once: 128 MB."""
+LARGE = 2**25
+"""Most numbers that a convolution gives in one piece: 128 MB."""
+
+BAND = 2**23
+"""Numbers in a band of what is larger."""
 
 
 def in_bands(network: Network) -> Network:
-    """Lets the convolutions of a network go in bands where they give more than `BAND` numbers.
+    """Lets the convolutions of a network go in bands where they give more than `LARGE` numbers.
 
     What they give is the same, but for rounding. Smaller ones are left as they are.
 
@@ -37,7 +40,7 @@ def convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     height = (x.shape[-2] + 2 * above - kernel) // stride + 1
     width = (x.shape[-1] + 2 * beside - convolution.kernel_size[1]) // convolution.stride[1] + 1
     a_row = len(x) * convolution.out_channels * width
-    if height * a_row <= BAND:
+    if height * a_row <= LARGE:
         return nn.Conv2d.forward(convolution, x)
     result = x.new_empty(len(x), convolution.out_channels, height, width)
     rows = max(1, BAND // a_row)

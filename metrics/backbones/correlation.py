@@ -144,35 +144,44 @@ class OnDemand:
     def __call__(self, places: Tensor) -> Tensor:
         """Computes the products around each place, and samples them bilinearly."""
         batch, _, height, width = places.shape
-        found = places.new_empty(
-            (batch, len(self.levels), (2 * self.radius + 1) ** 2, height * width)
-        )
+        window = (2 * self.radius + 1) ** 2
+        found = places.new_empty(batch, len(self.levels), window, height * width)
+        chunk = max(1, GATHERED // ((2 * self.radius + 2) ** 2 * self.asking.shape[1]))
         for sample in range(batch):
-            asking = self.asking[sample].flatten(1).T
-            centres = places[sample].flatten(1).T
+            asking, centres = self.asking[sample].flatten(1).T, places[sample].flatten(1).T
             for number, level in enumerate(self.levels):
-                windows = self._windows(asking, level[sample], centres / 2**number)
-                found[sample, number] = windows.T
+                rows = level[sample].flatten(1).T.contiguous()
+                size = level.shape[-2], level.shape[-1]
+                for start in range(0, height * width, chunk):
+                    some = slice(start, start + chunk)
+                    # Into one tensor: small ones that outlive the large ones here would scatter
+                    # over the heap, so that it could never be given back.
+                    found[sample, number, :, some] = self._windows(
+                        asking[some], rows, size, centres[some] / 2**number
+                    ).T
         return found.view(batch, -1, height, width)
 
-    def _windows(self, asking: Tensor, level: Tensor, centres: Tensor) -> Tensor:
-        """Windows (N, (2 * radius + 1)^2) of pixels (N, C) around places (N, 2) of one level."""
-        channels, height, width = level.shape
-        rows = level.flatten(1).T.contiguous()
+    def _windows(
+        self, asking: Tensor, rows: Tensor, size: tuple[int, int], centres: Tensor
+    ) -> Tensor:
+        """Windows (N, (2 * radius + 1)^2) of pixels around places in one level.
+
+        Args:
+            asking: Features (N, C) of the pixels.
+            rows: Features (height * width, C) of the level.
+            size: Height and width of the level.
+            centres: (N, 2), places in pixels of the level.
+        """
+        height, width = size
         side = 2 * self.radius + 2  # a window between whole places touches one more
-        steps = torch.arange(side, device=level.device) - self.radius
-        results = []
-        chunk = max(1, GATHERED // (side**2 * channels))
-        for pixels, around in zip(asking.split(chunk), centres.split(chunk), strict=True):
-            whole = around.floor()
-            x, y = (whole.long()[:, :, None] + steps).unbind(dim=1)
-            x_inside, y_inside = (x >= 0) & (x < width), (y >= 0) & (y < height)
-            index = y.clamp(0, height - 1)[:, None, :] * width + x.clamp(0, width - 1)[:, :, None]
-            seen = rows[index.flatten(1)]
-            products = (seen @ pixels[:, :, None]).view(-1, side, side)
-            products = products * (x_inside[:, :, None] & y_inside[:, None, :])
-            right, down = (around - whole)[:, :, None, None].unbind(dim=1)
-            products = products[:, :-1] * (1 - right) + products[:, 1:] * right
-            products = products[:, :, :-1] * (1 - down) + products[:, :, 1:] * down
-            results.append(products.flatten(1))
-        return torch.cat(results)
+        steps = torch.arange(side, device=rows.device) - self.radius
+        whole = centres.floor()
+        x, y = (whole.long()[:, :, None] + steps).unbind(dim=1)
+        x_inside, y_inside = (x >= 0) & (x < width), (y >= 0) & (y < height)
+        index = y.clamp(0, height - 1)[:, None, :] * width + x.clamp(0, width - 1)[:, :, None]
+        products = (rows[index.flatten(1)] @ asking[:, :, None]).view(-1, side, side)
+        products = products * (x_inside[:, :, None] & y_inside[:, None, :])
+        right, down = (centres - whole)[:, :, None, None].unbind(dim=1)
+        products = products[:, :-1] * (1 - right) + products[:, 1:] * right
+        products = products[:, :, :-1] * (1 - down) + products[:, :, 1:] * down
+        return products.flatten(1)

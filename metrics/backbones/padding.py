@@ -53,7 +53,7 @@ class Padding(NamedTuple):
 
     def pad(self, frames: Tensor) -> Tensor:
         """Repeats the borders of floating-point `frames` (N, C, H, W)."""
-        return F.pad(frames, self, mode="replicate")
+        return F.pad(frames, self, mode="replicate") if any(self) else frames
 
     def crop(self, padded: Tensor) -> Tensor:
         """Takes the padding off `padded` (N, C, H, W) again."""
