@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from eval.validate.damages import DAMAGES
+from eval.validate.expectations import Direction
 from eval.validate.findings import HELD, Clean, Finding, Found, Level, Results
 
 ARROWS: Final[dict[Found, str]] = {
@@ -40,16 +41,25 @@ def markdown(results: Results) -> str:
 
 def heading(results: Results) -> str:
     """What was examined, and how, in a sentence or two."""
-    held, stated = counts(results)
+    shown, moves = counts(results, ("falls", "rises"))
+    held, blind = counts(results, ("blind",))
     return (
         f"{len(results.clips)} clips ({results.source}), {len(results.damages)} damages, protocol "
-        f"{results.protocol}, {results.weights} weights. Of {stated} expectations {held} held."
+        f"{results.protocol}, {results.weights} weights. Of {moves} trends that were expected "
+        f"{shown} were shown; of {blind} scores that were expected to stay {held} did."
     )
 
 
-def counts(results: Results) -> tuple[int, int]:
-    """Expectations that held, and all those that there was an answer to."""
-    told = [HELD[each.verdict] for each in results.findings if each.verdict in HELD]
+def counts(results: Results, directions: Collection[Direction]) -> tuple[int, int]:
+    """Expectations of a kind that held, and all of them that there was an answer to.
+
+    To stay is easily expected of a metric that sees nothing, so kinds are counted apart.
+    """
+    told = [
+        HELD[each.verdict]
+        for each in results.findings
+        if each.verdict in HELD and each.expected.direction in directions
+    ]
     return sum(told), len(told)
 
 
