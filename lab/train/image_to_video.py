@@ -131,7 +131,7 @@ CALL: Final[dict[str, Any]] = {
     "num_frames": FRAMES,
     "num_inference_steps": 10,
     "min_guidance_scale": 1.0,
-    "max_guidance_scale": 1.0,
+    "max_guidance_scale": 2.0,
     "noise_aug_strength": 0.02,
 }
 """Arguments of the pipeline's call that suit the miniature, as in `mora/conf/agents/mini.yaml`."""
