@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from eval.validate.damages import DAMAGES
@@ -41,8 +41,8 @@ def markdown(results: Results) -> str:
 
 def heading(results: Results) -> str:
     """What was examined, and how, in a sentence or two."""
-    shown, moves = counts(results, ("falls", "rises"))
-    held, blind = counts(results, ("blind",))
+    shown, moves = counts(results, "falls", "rises")
+    held, blind = counts(results, "blind")
     return (
         f"{len(results.clips)} clips ({results.source}), {len(results.damages)} damages, protocol "
         f"{results.protocol}, {results.weights} weights. Of {moves} trends that were expected "
@@ -50,7 +50,7 @@ def heading(results: Results) -> str:
     )
 
 
-def counts(results: Results, directions: Collection[Direction]) -> tuple[int, int]:
+def counts(results: Results, *directions: Direction) -> tuple[int, int]:
     """Expectations of a kind that held, and all of them that there was an answer to.
 
     To stay is easily expected of a metric that sees nothing, so kinds are counted apart.

@@ -1,8 +1,8 @@
 """Trains the autoencoder of the miniature image-to-video model.
 
 It is an `AutoencoderKLTemporalDecoder`, as Stable Video Diffusion's: frames are encoded one by one
-and decoded together. It learns in two phases, as that model's did. First it learns pictures, each a clip
-of one frame. Then the encoder stays as it is, and the decoder learns clips.
+and decoded together. It learns in two phases, as that model's did. First it learns pictures, each a
+clip of one frame. Then the encoder stays as it is, and the decoder learns clips.
 
 The decoder pads with nothing in time, so what it learns at the ends of a clip differs from what it
 learns within, and from what a lone frame needs. In the second phase it therefore sees clips of
