@@ -256,8 +256,8 @@ def test_a_trial_tells_the_true_the_constant_and_the_reversed_metric_apart(resul
     assert found.finding("imaging_quality", "wrong_caption") is None
     assert found.finding("temporal_style", "wrong_caption").verdict == "open"
     assert found.failures["temporal_style, blur 0.004: no prompt"] == 4
-    assert tables.counts(found, ("falls", "rises")) == (1, 4)
-    assert tables.counts(found, ("blind",)) == (2, 2)
+    assert tables.counts(found, "falls", "rises") == (1, 4)
+    assert tables.counts(found, "blind") == (2, 2)
     [clean] = [each for each in found.clean if each.metric == "aesthetic_quality"]
     assert (clean.mean, clean.deviation, clean.clips) == (0.5, 0.0, 4)
 
