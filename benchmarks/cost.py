@@ -1,6 +1,7 @@
 """What each metric costs with the official networks: parameters, FLOPs, CPU seconds, memory.
 
     python -m benchmarks.cost --save                     all metrics, 16 frames of 576 x 1024
+    python -m benchmarks.cost --save --size 2160x3840    the same of 4K
     python -m benchmarks.cost motion_smoothness --size 2160x3840 --protocol paper
     python -m benchmarks.cost --device cuda              memory of a GPU, too
 
@@ -33,6 +34,7 @@ from mora.records import Video
 
 FIGURES = Path(__file__).with_suffix(".json")
 EIGHT = tuple(METRICS)[:8]
+DEFAULT_SIZE = "576x1024"
 UNITS = {"motion_smoothness": "pair", "dynamic_degree": "pair", "temporal_style": "video"}
 
 
@@ -68,7 +70,7 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
             return figures
 
         row = run()
-        if arguments.save:
+        if arguments.save and arguments.size == DEFAULT_SIZE:
             row["flops"] = run("--flops")["flops"]
     counts = {"pair": max(1, row["values"]), "video": 1, "frame": arguments.frames}
     count = counts[UNITS.get(name, "frame")]
@@ -87,22 +89,33 @@ def sentence(name: str, row: dict[str, Any]) -> str:
     )
 
 
+def table(figures: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Memory by metric and size, as docs/metrics.md shows it."""
+    sizes = [size.replace("x", "×") for size in figures]
+    lines = [["metric", *(f"GB at {size}" for size in sizes)], ["---"] * (1 + len(sizes))]
+    for name in EIGHT:
+        peaks = [f"{rows[name]['peak_gb']:.1f}" for rows in figures.values()]
+        lines.append([name.replace("_", " "), *peaks])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def main() -> None:
     """Measures the metrics one by one and prints a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("metrics", nargs="*", default=list(EIGHT), metavar="METRIC")
-    parser.add_argument("--size", default="576x1024", help="height x width, in pixels")
+    parser.add_argument("--size", default=DEFAULT_SIZE, help="height x width, in pixels")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--protocol", default="vbench", choices=protocol_names())
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--save", action="store_true", help="count FLOPs, too; write cost.json")
+    parser.add_argument("--save", action="store_true", help="write cost.json; count FLOPs, too")
     arguments = parser.parse_args()
     for name in arguments.metrics:
         row = measured(name, arguments)
         print(json.dumps({"metric": name, "size": arguments.size} | row), flush=True)
         if arguments.save:
             saved = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
-            FIGURES.write_text(json.dumps(saved | {name: row}, indent=1) + "\n")
+            saved.setdefault(arguments.size, {})[name] = row
+            FIGURES.write_text(json.dumps(saved, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ class AmtSettings:
 
 
 ROWS = 128
-"""Rows, at 1/2 of the size, in a band of a frame that is too large to be finished in one piece."""
+"""Rows in a band, where a frame is too large for a decoder to see all of it at once."""
 
 BORDER = 12
-"""Rows that a band sees beyond its own. Decoder, bilinear doubling and last block reach 9."""
+"""Rows that a band sees beyond its own. A decoder, bilinear doubling and last block reach 9."""
 
 _PREPROCESSING = Preprocessing(multiple=16, smallest=128)
 
@@ -155,12 +155,13 @@ class Amt(nn.Module):
         time = torch.full_like(context0[3][:, :1], t)
         out = self.decoder4(torch.cat([context0[3], context1[3], time], dim=1))
         motions = [self.update4(_split(out), correlation)]
+        join = _in_bands if scale == 1 and _too_large(frame0) else _in_one_piece
         for level, decoder, update in (
             (2, self.decoder3, self.update3),
             (1, self.decoder2, self.update2),
         ):
-            out = decoder(_seen(motions[-1], context0[level], context1[level]))
-            flow0, flow1, feature = _split(out)
+            finer = partial(_decoded, decoder, contexts=(context0[level], context1[level]))
+            flow0, flow1, feature = _split(join(finer, motions[-1], decoder.outputs))
             doubled0, doubled1 = _doubled(motions[-1])
             refined = Motion(flow0 + doubled0, flow1 + doubled1, feature)
             motions.append(update(refined, correlation))
@@ -172,8 +173,7 @@ class Amt(nn.Module):
             mean=mean,
             scale=scale,
         )
-        whole = scale != 1 or not _too_large(frame0)
-        frame = finest(motions[-1]) if whole else _in_bands(finest, motions[-1])
+        frame = join(finest, motions[-1], 3)
         return Interpolation(frame, [(flow0, flow1) for flow0, flow1, _ in motions])
 
     def _features(self, frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
@@ -203,7 +203,7 @@ class Amt(nn.Module):
             first: Row that `motion` begins at.
         """
         pairs = self.settings.pairs
-        out = self.decoder1(_seen(motion, *contexts, first)).float()
+        out = _decoded(self.decoder1, motion, contexts, first).float()
         out0, out1, masks, residuals = out.split([2 * pairs, 2 * pairs, pairs, 3 * pairs], dim=1)
         doubled0, doubled1 = _doubled(motion)
         flows0 = _resized(out0 + doubled0.repeat(1, pairs, 1, 1), 1 / scale) / scale
@@ -359,6 +359,7 @@ class Decoder(nn.Module):
 
     def __init__(self, inputs: int, width: int, outputs: int, skip: int) -> None:
         super().__init__()
+        self.outputs = outputs
         self.convblock = nn.Sequential(
             conv_prelu(inputs, width),
             ResidualBlock(width, skip),
@@ -518,28 +519,36 @@ def _split(out: Tensor) -> Motion:
     return Motion(flow0.float(), flow1.float(), feature)
 
 
-def _seen(motion: Motion, context0: Tensor, context1: Tensor, first: int = 0) -> Tensor:
-    """A decoder's input: the feature, both contexts fetched along the flows, and the flows."""
+def _decoded(
+    decoder: Decoder, motion: Motion, contexts: tuple[Tensor, Tensor], first: int = 0
+) -> Tensor:
+    """What a decoder makes of the feature, both contexts fetched along the flows, and the flows."""
     flow0, flow1, feature = motion
-    warped0, warped1 = warp(context0, flow0, first), warp(context1, flow1, first)
-    return torch.cat([feature, warped0, warped1, flow0, flow1], dim=1)
+    warped0, warped1 = (
+        warp(context, flow, first) for context, flow in zip(contexts, (flow0, flow1), strict=True)
+    )
+    out: Tensor = decoder(torch.cat([feature, warped0, warped1, flow0, flow1], dim=1))
+    return out
 
 
-def _in_bands(finest: Callable[..., Tensor], motion: Motion) -> Tensor:
-    """Joins what `finest` makes of bands of rows of `motion`.
+def _in_one_piece(finer: Callable[..., Tensor], motion: Motion, _channels: int) -> Tensor:
+    return finer(motion)
 
-    Each band sees `BORDER` more rows on both sides than are kept of it. That is further than the
-    last decoder reaches, so that the bands' borders do not show.
+
+def _in_bands(finer: Callable[..., Tensor], motion: Motion, channels: int) -> Tensor:
+    """Joins what `finer`, which doubles the size and gives `channels`, makes of bands of rows.
+
+    Each band sees `BORDER` more rows on both sides than are kept of it. That is further than a
+    decoder reaches, so that the bands' borders do not show.
     """
-    height = motion.flow0.shape[-2]
-    kept = []
+    height, width = motion.flow0.shape[-2:]
+    joined = motion.flow0.new_empty(len(motion.flow0), channels, 2 * height, 2 * width)
     for start in range(0, height, ROWS):
         end = min(start + ROWS, height)
         first, last = max(start - BORDER, 0), min(end + BORDER, height)
-        band = Motion(*(each[..., first:last, :] for each in motion))
-        frame = finest(band, first=first)
-        kept.append(frame[..., 2 * (start - first) : 2 * (end - first), :])
-    return torch.cat(kept, dim=-2)
+        band = finer(Motion(*(each[..., first:last, :] for each in motion)), first=first)
+        joined[..., 2 * start : 2 * end, :] = band[..., 2 * (start - first) : 2 * (end - first), :]
+    return joined
 
 
 def _too_large(frame: Tensor) -> bool:
