@@ -82,8 +82,11 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 def sentence(name: str, row: dict[str, Any]) -> str:
     """The figures as the metric's page tells them."""
     unit = UNITS.get(name, "frame")
+    operations = f"{row['flops'] / 1e12:.2g} TFLOPs"
+    if row["flops"] < 1e12:
+        operations = f"{row['flops'] / 1e9:.3g} GFLOPs"
     return (
-        f"{row['parameters'] / 1e6:.1f} million parameters; {row['flops'] / 1e9:.3g} GFLOPs and "
+        f"{row['parameters'] / 1e6:.1f} million parameters; {operations} and "
         f"{row['seconds']:.2g} CPU seconds a {unit} at 576×1024 (machine class: two CPU cores); "
         f"at most {row['peak_gb']:.1f} GB of host memory."
     )
