@@ -90,14 +90,19 @@ def make_plan(
 def left_out(videos: Iterable[Video], protocol: Protocol, networks: Networks) -> dict[str, str]:
     """Metrics that are not computed unless they are named, and why.
 
-    They have nothing to say of any of these videos, or need a captioner where there is none.
+    They have nothing to say of any of these videos, or need prompts or a captioner where there are
+    none.
     """
+    videos = tuple(videos)
     made_from = {frozenset(video.companions) for video in videos}
+    without_prompts = bool(videos) and all(video.text is None for video in videos)
     reasons: dict[str, str] = {}
     for metric in make_metrics(tuple(METRICS), protocol):
         missing = [metric.inapplicable(companions) for companions in made_from]
         if missing and all(missing):
             reasons[metric.name] = next(each.message for each in missing if each is not None)
+        elif without_prompts and any(feature.text for feature in metric.features):
+            reasons[metric.name] = f"{metric.name} needs prompts, such as prompts=FILE."
         elif not networks.can_caption and _captioned(metric):
             reasons[metric.name] = (
                 f"{metric.name} needs a captioner, such as captioner=llava or captioner=openai."

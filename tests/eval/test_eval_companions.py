@@ -324,6 +324,9 @@ def test_all_metrics_are_those_that_apply_to_any_video(
     assert list(without) == ["video_ti", "tcon", "tmean"]
     assert "needs a captioner" in without["video_ti"]
     assert list(left_out([], SOUND, networks)) == []
+    silent = bare.model_copy(update={"text": None})
+    assert {"temporal_style", "appearance_style"} <= set(left_out([silent], SOUND, networks))
+    assert "temporal_style" not in left_out([silent, bare], SOUND, networks)
     with pytest.raises(MissingCaptionerError, match="captioner=openai"):
         score(media, tmp_path / "mute", [drawn], mute, ("video_ti",))
     scores = score(media, tmp_path / "both", [bare, drawn], networks, None)
