@@ -479,6 +479,8 @@ def _by_pairs(forward: Callable[..., Tensor], *frames: Tensor) -> Tensor:
 
 def _filled(chunk: Tensor, size: int) -> Tensor:
     """Repeats the last frame of a chunk until it has `size`."""
+    if len(chunk) == size:
+        return chunk
     return torch.cat([chunk, chunk[-1:].expand(size - len(chunk), *chunk.shape[1:])])
 
 
