@@ -83,7 +83,7 @@ def test_temporal_autoencoder(tmp_path, monkeypatch, watches):
     monkeypatch.setattr(temporal_autoencoder, "FRAMES", 2)
     monkeypatch.setattr(temporal_autoencoder, "LENGTHS", ((2, 1), (1, 1)))
     temporal_autoencoder.train(Settings(tmp_path, CPU, steps=1, batch=1))
-    assert watches == [set()]
+    assert watches == [set(), set()]  # pictures, then clips
 
 
 def test_text_to_image(tmp_path, monkeypatch, watches):
