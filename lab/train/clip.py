@@ -2,7 +2,8 @@
 
 The loss is CLIP's. Beside it, short texts that name one thing each are told apart for every still:
 "a red circle", "sketch style", "a navy background". Prompts of people are as short as that, and
-captions alone would leave such texts unseen.
+captions alone would leave such texts unseen. A linear head that is thrown away afterwards names the
+object straight from the still's embedding, so that the picture tower need not wait for the texts.
 
 A still cannot show motion, although its caption speaks of it; the motion is left to ViCLIP.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip import CLIP
-from torch import Tensor
+from torch import Tensor, nn
 
 from lab.train.contrastive import contrast, shares, text_ids
 from lab.train.export import save_json, save_module_fp16
@@ -39,7 +40,7 @@ from metrics.backbones.clip import MINI, build, image_features, load, text_featu
 
 SIDE: Final = 128
 SCENES: Final = 60_000
-BATCH: Final = 1024
+BATCH: Final = 512
 STEPS: Final = 8_000
 SHARES: Final = (0.85, 1.0)
 """Side of the square that is seen of a still; little is cut off, so that captions stay true."""
@@ -62,11 +63,15 @@ class StillLoss:
         model: The network, on the device.
         pool: Captioned scenes, on the device.
         batch: Stills a step.
+
+    Attributes:
+        head: The linear head, trained along.
     """
 
     def __init__(self, model: CLIP, pool: Pool, batch: int) -> None:
         device = pool.tokens.device
         self.model, self.pool, self.batch, self.device = model, pool, batch, device
+        self.head = nn.Linear(MINI.settings.embedding, len(OBJECT_TEXTS)).to(device)
         self.counts = (len(OBJECT_TEXTS), len(STYLE_TEXTS), len(GROUND_TEXTS))
         short = [*OBJECT_TEXTS, *STYLE_TEXTS, *GROUND_TEXTS]
         self.short = text_ids(short, MINI.settings).to(device)
@@ -87,8 +92,10 @@ class StillLoss:
         captions, short = said.split((self.batch, len(self.short)))
         loss, found = contrast(seen, captions, scale)
         logits = scale * F.normalize(seen.float(), dim=-1) @ F.normalize(short.float(), dim=-1).T
-        for part, truth in zip(logits.split(self.counts, 1), self._truth(scenes), strict=True):
+        truths = self._truth(scenes)
+        for part, truth in zip(logits.split(self.counts, 1), truths, strict=True):
             loss = loss + F.cross_entropy(part, truth) / len(self.counts)
+        loss = loss + F.cross_entropy(self.head(seen.float()), truths[0])
         return loss, {"found": found, "scale": scale}
 
     def _truth(self, scenes: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,10 +124,11 @@ def train(settings: Settings) -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(max=LARGEST_SCALE)
 
+    loss = StillLoss(model, pool, batch)
     training = Training(
         "clip",
-        {"clip": model},
-        StillLoss(model, pool, batch),
+        {"clip": model, "head": loss.head},
+        loss,
         settings,
         steps=STEPS,
         weight_decay=0.05,

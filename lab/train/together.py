@@ -17,14 +17,14 @@ from pathlib import Path
 LANES: tuple[tuple[tuple[str, float], ...], ...] = (
     (("temporal_autoencoder", 0.43), ("image_to_video", 0.57)),
     (
-        ("image_autoencoder", 0.14),
-        ("text_to_image", 0.36),
-        ("clip", 0.09),
+        ("image_autoencoder", 0.12),
+        ("text_to_image", 0.32),
+        ("clip", 0.12),
         ("aesthetic", 0.02),
-        ("raft", 0.12),
-        ("amt", 0.10),
-        ("viclip", 0.08),
-        ("musiq", 0.05),
+        ("raft", 0.11),
+        ("amt", 0.09),
+        ("viclip", 0.14),
+        ("musiq", 0.04),
         ("dino", 0.04),
     ),
 )
