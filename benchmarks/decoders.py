@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from goldens import official
 
-from eval.engine import exact
+from eval.scoring import exact
 from metrics.features import Decoded, Facts, Feature, Values
 from metrics.protocol import load_protocol
 from metrics.registry import METRICS, make_metrics

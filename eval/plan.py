@@ -15,7 +15,7 @@ from mora.media import DECODER
 from mora.records import Fingerprint, Video
 
 PRECISION: Final = "float32"
-"""Precision of all networks, as `eval.engine.exact` sets it; part of every fingerprint."""
+"""Precision of all networks, as `eval.scoring.exact` sets it; part of every fingerprint."""
 
 
 @dataclass(frozen=True)

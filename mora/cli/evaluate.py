@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mora.checkpoints import mini_weights, official_weights
 from mora.cli.application import Settings, run
 from mora.cli.captioner import captioner_of
+from mora.cli.executor import executor_of
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.cli.runs import run_folder, torch_device, whole_number
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from eval.ledger import Ledger, LedgerReader
     from metrics.captioners.captioner import Captions
     from metrics.networks import Networks
-
-VIDEOS_AT_ONCE: Final = 2
-"""Videos that are held decoded at once, if the executor does not say."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -138,9 +136,8 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
             protocol,
             networks,
             metrics=names,
-            batch_size=videos_at_once(settings),
+            executor=executor_of(settings, Looks(run / "report").reading(shown)),
             retry_failures=settings["retry"],
-            read=Looks(run / "report").reading(shown),
             report=lambda now: meter.update(
                 "score videos",
                 now.done,
@@ -178,12 +175,6 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         print(f"not applicable: {told}")
     failures = _failures(ledger.videos(), scores)
     return tell_failures([*failures, *_unscored(ledger, last.unscored), *_unmade(ledger)])
-
-
-def videos_at_once(settings: Settings) -> int:
-    """Videos that are held decoded at once. Raises `SettingError` if it is no such number."""
-    count = settings["executor"]["batch_size"]
-    return VIDEOS_AT_ONCE if count is None else whole_number("executor.batch_size", count, least=1)
 
 
 def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Networks":

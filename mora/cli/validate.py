@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mora.cli.application import Settings, run
-from mora.cli.evaluate import metrics_of, networks_of, videos_at_once
+from mora.cli.evaluate import metrics_of, networks_of
+from mora.cli.executor import executor_of
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.errors import SettingError
@@ -63,9 +64,8 @@ def validate(settings: Settings) -> int:
                 networks,
                 metrics=names,
                 only=ids,
-                batch_size=videos_at_once(settings),
+                executor=executor_of(settings, trial.read),
                 retry_failures=settings["retry"],
-                read=trial.read,
                 report=partial(_show, meter, f"score {len(names)} metrics of clips"),
             )
             lacks |= last.unscored

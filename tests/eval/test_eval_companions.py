@@ -12,7 +12,7 @@ from goldens.golden import clip as golden_clip
 from random_weights import save_random_weights
 
 from eval import companions as companions_of_runs
-from eval import engine
+from eval import engine, scoring
 from eval.companions import decoded
 from eval.decode import read_media
 from eval.ledger import Ledger
@@ -127,7 +127,7 @@ def score(
 def embedded(path: Path, networks: Networks, frames: slice = slice(None)) -> np.ndarray:
     clip = read_video(path)
     cut = Clip(clip.frames[frames].copy(), clip.fps)
-    with engine.exact():
+    with scoring.exact():
         return ViclipVideo().compute(decoded(cut, CPU), networks)[0].astype(np.float64)
 
 

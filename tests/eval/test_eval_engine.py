@@ -14,8 +14,10 @@ from goldens.golden import clip as golden_clip
 from random_weights import save_random_weights
 
 import eval.engine as engine
+import eval.scoring as scoring
 from eval.companions import Companions
 from eval.decode import OutOfMemory, decode, decode_ahead
+from eval.executors import Local
 from eval.ledger import Ledger
 from eval.plan import fingerprint, make_plan
 from metrics import features
@@ -93,7 +95,7 @@ def expected(
 ) -> dict[tuple[str, str], Score]:
     """The clips' scores, one video at a time in their order."""
     run = tmp_path_factory.mktemp("expected")
-    return score(run, copies(clips, run), networks, batch_size=1)
+    return score(run, copies(clips, run), networks, executor=Local(1))
 
 
 def test_every_video_has_every_score(expected: dict[tuple[str, str], Score]) -> None:
@@ -121,7 +123,7 @@ def test_eight_videos_in_flight_and_another_order_give_the_same_bits(
     clips: Path, networks: Networks, expected: dict[tuple[str, str], Score], tmp_path: Path
 ) -> None:
     shuffled = [copies(clips, tmp_path)[number] for number in (2, 0, 1)]
-    assert score(tmp_path, shuffled, networks, batch_size=8) == expected
+    assert score(tmp_path, shuffled, networks, executor=Local(8)) == expected
 
 
 def test_other_metrics_beside_it_leave_a_metric_as_it_is(
@@ -156,7 +158,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(
         return stop
 
     with pytest.raises(KeyboardInterrupt):
-        score(tmp_path, videos, networks, batch_size=1, report=stop_after(1))
+        score(tmp_path, videos, networks, executor=Local(1), report=stop_after(1))
     assert read == ["0"]
     with Ledger.open(tmp_path) as ledger:
         assert timeless(ledger) == {key: each for key, each in expected.items() if key[0] == "0"}
@@ -253,11 +255,11 @@ def test_what_memory_does_not_suffice_for_is_left_unscored(
         ledger.add_videos([first])
         work = make_plan(ledger, metrics, networks)
     clip = read_video(tmp_path / "0.mp4")
-    scores, lack = engine.score_video(first, clip, work, networks, COMPANIONS)
+    scores, lack = scoring.score_video(first, clip, work, networks, COMPANIONS)
     assert [each.metric for each in scores] == ["object_consistency"]
     assert scores[0].value is not None
     assert lack == OutOfMemory(str(error))
-    assert engine.score_video(first, OutOfMemory("none"), work, networks, COMPANIONS) == (
+    assert scoring.score_video(first, OutOfMemory("none"), work, networks, COMPANIONS) == (
         [], OutOfMemory("none"),
     )  # fmt: skip
 
@@ -272,7 +274,7 @@ def test_an_unforeseen_error_is_a_failure_and_a_broken_gpu_the_end(
         with Ledger.open(tmp_path, {}) as ledger:
             ledger.add_videos([first])
             work = make_plan(ledger, [Fragile(SOUND, error)], networks)
-        return engine.score_video(first, clip, work, networks, COMPANIONS)[0]
+        return scoring.score_video(first, clip, work, networks, COMPANIONS)[0]
 
     [score] = scored(ZeroDivisionError("division by zero"))
     assert score.failure is not None
@@ -299,11 +301,11 @@ def test_a_video_too_large_for_the_memory_is_tried_again_by_the_next_session(
 
     with Ledger.open(tmp_path, {}) as ledger:
         ledger.add_videos(copies(clips, tmp_path))
-        last = engine.evaluate(ledger, SOUND, networks, metrics=wanted, read=short)
+        last = engine.evaluate(ledger, SOUND, networks, metrics=wanted, executor=Local(read=short))
         assert (last.done, last.failed, dict(last.unscored)) == (3, 0, {"1": "no room"})
         assert {video for video, _ in timeless(ledger)} == {"0", "2"}
         with pytest.raises(OSError, match="No space left"):
-            engine.evaluate(ledger, SOUND, networks, metrics=wanted, read=full)
+            engine.evaluate(ledger, SOUND, networks, metrics=wanted, executor=Local(read=full))
         assert engine.evaluate(ledger, SOUND, networks, metrics=wanted).unscored == {}
         assert timeless(ledger) == {k: each for k, each in expected.items() if k[1] in wanted}
 
@@ -363,7 +365,7 @@ def test_a_feature_is_computed_once_for_all_metrics(
     with Ledger.open(tmp_path, {}) as ledger:
         ledger.add_videos([first])
         work = make_plan(ledger, metrics, networks)
-    scores, lack = engine.score_video(
+    scores, lack = scoring.score_video(
         first, read_video(tmp_path / "0.mp4"), work, networks, COMPANIONS
     )
     assert [each.metric for each in scores] == ["object_consistency", "twin"]
@@ -438,8 +440,8 @@ def test_settings_that_stop_an_evaluation_before_it_begins(
         ledger.add_videos(copies(clips, tmp_path))
         with pytest.raises(MissingWeightsError, match="8 files of the mini weights"):
             engine.evaluate(ledger, SOUND, absent)
-        with pytest.raises(ValueError, match="batch_size=0"):
-            engine.evaluate(ledger, SOUND, networks, batch_size=0)
+        with pytest.raises(ValueError, match="videos_at_once=0"):
+            engine.evaluate(ledger, SOUND, networks, executor=Local(0))
         with pytest.raises(ValueError, match="sharpness not known"):
             engine.evaluate(ledger, SOUND, networks, metrics=["sharpness"])
         assert ledger.scores().empty
@@ -449,7 +451,7 @@ def test_settings_that_stop_an_evaluation_before_it_begins(
 def test_exact_arithmetic_holds_inside_and_not_outside() -> None:
     torch.set_float32_matmul_precision("high")
     try:
-        with engine.exact():
+        with scoring.exact():
             assert torch.get_float32_matmul_precision() == "highest"
             assert not torch.backends.cudnn.allow_tf32
             assert torch.is_inference_mode_enabled()

@@ -45,7 +45,7 @@ def test_a_killed_exam_goes_on_where_it_was_and_ends_the_same(
     few = ["clips=4", "metrics=temporal_style", "damages=freeze,wrong_colour"]
     settings = ["validate", weights, *few]
     # 4 clips under 4 strengths of freezing and undamaged; then with a wrong word.
-    kill_at("eval.engine.score_video", 8, [*settings, f"out={tmp_path / 'killed'}"], tmp_path)
+    kill_at("eval.scoring.score_video", 8, [*settings, f"out={tmp_path / 'killed'}"], tmp_path)
     with Ledger.read(tmp_path / "killed") as ledger:
         assert len({score.video_id for score in ledger.all_scores()}) == 7
     assert main([*settings, f"out={tmp_path / 'killed'}"]) == 0

@@ -1,0 +1,31 @@
+"""Where an evaluation is carried out, as the settings name it."""
+
+from typing import TYPE_CHECKING, Final
+
+from mora.cli.application import Settings
+from mora.cli.runs import whole_number
+
+if TYPE_CHECKING:
+    from eval.decode import Read
+    from eval.executors import Executor
+
+VIDEOS_AT_ONCE: Final = 2
+"""Videos that are held decoded at once, if the executor does not say."""
+
+
+def executor_of(settings: Settings, read: "Read | None" = None) -> "Executor":
+    """Makes the executor.
+
+    Args:
+        settings: The verb's.
+        read: Gives the videos' pixels; `None` reads their files.
+
+    Raises:
+        SettingError: A setting of it cannot be used.
+    """
+    from eval.executors import Local
+
+    count = settings["executor"]["batch_size"]
+    if count is None:
+        return Local(VIDEOS_AT_ONCE, read)
+    return Local(whole_number("executor.batch_size", count, least=1), read)
