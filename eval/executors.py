@@ -1,14 +1,26 @@
 """Where a planned evaluation is carried out."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from eval.decode import Read, decode_ahead
 from eval.plan import Plan
 from eval.scoring import Scored, Scorer
 from metrics.networks import Networks
+
+DECODING: Final = 8
+"""Most videos that are decoded at once. A GPU's eight metrics take longer than a thread's decoding
+of a video; more threads would only hold more videos."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Executor(Protocol):
@@ -37,16 +49,17 @@ class Local:
 
     Attributes:
         videos_at_once: Videos that are held decoded at once: the one that is scored and those
-            that were decoded meanwhile. It decides memory and speed, not numbers.
+            that were decoded meanwhile. It decides memory and speed, not numbers. `None` takes 2,
+            on a GPU as many as the processor has cores, up to 8.
         read: Gives the videos' pixels; `None` reads their files, as `eval.decode.decode` does. It
             is called in another thread.
     """
 
-    videos_at_once: int = 2
+    videos_at_once: int | None = None
     read: Read | None = None
 
     def __post_init__(self) -> None:
-        if self.videos_at_once < 1:
+        if self.videos_at_once is not None and self.videos_at_once < 1:
             raise ValueError(
                 f"videos_at_once={self.videos_at_once}: at least one video has to be decoded."
             )
@@ -57,5 +70,9 @@ class Local:
             _ = networks[name]  # weights that cannot be read end it before it begins
         if work.captioned:
             networks.captions.captioner.load()
-        videos = decode_ahead(work.videos, run, self.videos_at_once, self.read)
+        ahead, threads = self.videos_at_once or 2, 1
+        if networks.device.type == "cuda":
+            threads = min(DECODING, cores())
+            ahead = self.videos_at_once or max(2, threads)
+        videos = decode_ahead(work.videos, run, ahead, self.read, threads)
         yield from Scorer(work, networks, run).score(videos)

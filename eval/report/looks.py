@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.decode import Read, decode
+from eval.decode import Pieces, Read, decode
 from eval.report.sheets import WIDTH, thumbnails
 from mora.media import FOLDER_FPS, Clip, read_image, read_video, write_image
 from mora.records import Failure, MediaRef, Video
@@ -71,7 +71,7 @@ class Looks:
         """Returns a way to read videos that keeps what the report shows of some of them."""
         shown = {video.id for video in videos}
 
-        def read(video: Video, run: Path) -> Clip | Failure:
+        def read(video: Video, run: Path) -> Clip | Pieces | Failure:
             clip = decode(video, run)
             if video.id in shown and video.media is not None and isinstance(clip, Clip):
                 self.keep(video.media, clip)

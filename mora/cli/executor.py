@@ -1,6 +1,6 @@
 """Where an evaluation is carried out, as the settings name it."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mora.cli.application import Settings
 from mora.cli.runs import whole_number
@@ -8,9 +8,6 @@ from mora.cli.runs import whole_number
 if TYPE_CHECKING:
     from eval.decode import Read
     from eval.executors import Executor
-
-VIDEOS_AT_ONCE: Final = 2
-"""Videos that are held decoded at once, if the executor does not say."""
 
 
 def executor_of(settings: Settings, read: "Read | None" = None) -> "Executor":
@@ -27,5 +24,5 @@ def executor_of(settings: Settings, read: "Read | None" = None) -> "Executor":
 
     count = settings["executor"]["batch_size"]
     if count is None:
-        return Local(VIDEOS_AT_ONCE, read)
+        return Local(read=read)
     return Local(whole_number("executor.batch_size", count, least=1), read)

@@ -17,10 +17,9 @@ from eval.companions import decoded
 from eval.decode import read_media
 from eval.ledger import Ledger
 from eval.plan import fingerprint, left_out
-from metrics import features
 from metrics.captioners.captioner import Captions, NoStore
 from metrics.captions import AskedSentence, ShownSentence
-from metrics.features import ViclipVideo
+from metrics.features import ViclipVideo, sizes
 from metrics.networks import MissingCaptionerError, Networks
 from metrics.protocol import Protocol, load_protocol
 from metrics.registry import METRICS, make_metrics
@@ -80,8 +79,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_forwards() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "FORWARD_FRAMES", 4)
-        patch.setattr(features, "FORWARD_PAIRS", 2)
+        patch.setattr(sizes, "FORWARD_FRAMES", 4)
+        patch.setattr(sizes, "FORWARD_PAIRS", 2)
         yield
 
 

@@ -12,10 +12,11 @@ from goldens.golden import clip as golden_clip
 from random_weights import save_random_weights
 from torch import Tensor
 
-from metrics import features, preprocess
+from metrics import preprocess
 from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
 from metrics.backbones.loading import WeightsError, file_sha256
 from metrics.backbones.padding import FrameTooSmallError
+from metrics.batching import Size
 from metrics.features import (
     AestheticRatings,
     ClipFrames,
@@ -30,7 +31,7 @@ from metrics.features import (
     QualityScores,
     ViclipText,
     ViclipVideo,
-    forward_pairs,
+    sizes,
 )
 from metrics.networks import BACKBONES, MissingWeightsError, Networks
 
@@ -177,14 +178,18 @@ def test_small_frames_are_refused(feature: Feature, networks: Networks) -> None:
         feature.compute(decoded(3, height=112, width=120), networks)
 
 
-def test_pairs_in_a_forward_follow_from_the_size_and_fit_the_memory() -> None:
-    assert forward_pairs(128, 128) == features.FORWARD_PAIRS
-    assert forward_pairs(1080, 1920) == 1
-    for height, width in ((256, 256), (320, 576), (512, 512), (576, 1024)):
-        pairs = forward_pairs(height, width)
-        volumes = pairs * 2 * 4 * (math.ceil(height / 8) * math.ceil(width / 8)) ** 2
-        assert pairs == 1 or volumes <= features.PAIR_BYTES
-        assert forward_pairs(width, height) == pairs
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("volumes", [1, 2])
+def test_pairs_in_a_forward_follow_from_the_size_and_fit_the_memory(
+    device: str, volumes: int
+) -> None:
+    assert sizes.forward_pairs(Size(128, 128), device, volumes) == sizes.FORWARD_PAIRS
+    assert sizes.forward_pairs(Size(2160, 3840), device, volumes) == 1
+    for height, width in ((256, 256), (320, 576), (512, 512), (576, 1024), (1080, 1920)):
+        pairs = sizes.forward_pairs(Size(height, width), device, volumes)
+        taken = pairs * volumes * 4 * (math.ceil(height / 8) * math.ceil(width / 8)) ** 2
+        assert pairs == 1 or taken <= sizes.PAIR_BYTES[device]
+        assert sizes.forward_pairs(Size(width, height), device, volumes) == pairs
 
 
 def test_networks_are_loaded_once_and_one_mini_clip_stands_for_both(networks: Networks) -> None:

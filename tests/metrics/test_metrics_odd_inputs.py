@@ -15,10 +15,9 @@ from goldens.golden import clip as golden_clip
 from PIL import Image
 from random_weights import save_random_weights
 
-from metrics import features
 from metrics.backbones import correlation
 from metrics.backbones.padding import FrameTooSmallError
-from metrics.features import Decoded, Facts, Feature, Values
+from metrics.features import Decoded, Facts, Feature, Values, sizes
 from metrics.metric import Metric
 from metrics.networks import Networks
 from metrics.protocol import load_protocol
@@ -121,8 +120,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 @pytest.fixture(scope="module", autouse=True)
 def small_forwards() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(features, "FORWARD_FRAMES", 3)
-        patch.setattr(features, "FORWARD_PAIRS", 1)
+        patch.setattr(sizes, "FORWARD_FRAMES", 3)
+        patch.setattr(sizes, "FORWARD_PAIRS", 1)
         yield
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from goldens import official
 
-from metrics import features
 from metrics.features import (
     Decoded,
     Facts,
@@ -19,6 +18,7 @@ from metrics.features import (
     FlowMagnitudes,
     InterpolationErrors,
     QualityScores,
+    sizes,
 )
 from mora.media import read_video
 
@@ -50,8 +50,8 @@ def test_features_of_a_file_are_the_references(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(features, "FORWARD_FRAMES", 2)  # as few as are looked at, for speed
-    monkeypatch.setattr(features, "FORWARD_PAIRS", 2)
+    monkeypatch.setattr(sizes, "FORWARD_FRAMES", 2)  # as few as are looked at, for speed
+    monkeypatch.setattr(sizes, "FORWARD_PAIRS", 2)
     expected = np.load(GOLDENS / "cases.npz")[f"{values}/{FILE}/values"]
     networks = official.GoldenNetworks(tmp_path, torch.device("cpu"))
     with torch.inference_mode():

@@ -9,7 +9,7 @@ from random_weights import save_random_weights
 
 from eval.ledger import Ledger
 from eval.validate.findings import Results
-from metrics import features
+from metrics.features import sizes
 from mora.cli import main
 from mora.media import write_video
 
@@ -45,7 +45,8 @@ def test_a_killed_exam_goes_on_where_it_was_and_ends_the_same(
     few = ["clips=4", "metrics=temporal_style", "damages=freeze,wrong_colour"]
     settings = ["validate", weights, *few]
     # 4 clips under 4 strengths of freezing and undamaged; then with a wrong word.
-    kill_at("eval.scoring.score_video", 8, [*settings, f"out={tmp_path / 'killed'}"], tmp_path)
+    asked = [*settings, f"out={tmp_path / 'killed'}"]
+    kill_at("eval.ledger:Ledger.record_scores", 8, asked, tmp_path)
     with Ledger.read(tmp_path / "killed") as ledger:
         assert len({score.video_id for score in ledger.all_scores()}) == 7
     assert main([*settings, f"out={tmp_path / 'killed'}"]) == 0
@@ -77,7 +78,7 @@ def test_videos_of_your_own(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(features, "FORWARD_FRAMES", 6)
+    monkeypatch.setattr(sizes, "FORWARD_FRAMES", 6)
     own = ["validate", weights, f"videos={clips}", "metrics=appearance_style"]
     prompts = f"prompts={tmp_path / 'prompts.csv'}"
     wanted = "damages=wrong_caption,cut,speed_up"
