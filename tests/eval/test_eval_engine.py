@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from goldens.golden import clip as golden_clip
@@ -28,7 +29,7 @@ from metrics.object_consistency import ObjectConsistency
 from metrics.protocol import load_protocol
 from metrics.registry import METRICS
 from mora.errors import MachineError
-from mora.media import DECODER, Clip, read_video, ref, write_video
+from mora.media import DECODER, Clip, CorruptVideoError, read_frames, read_video, ref, write_video
 from mora.records import Failure, FailureKind, MediaRef, Prompt, Request, Score, Video
 
 SOUND = load_protocol("sound")
@@ -128,6 +129,48 @@ def test_eight_videos_in_flight_and_another_order_give_the_same_bits(
 ) -> None:
     shuffled = [copies(clips, tmp_path)[number] for number in (2, 0, 1)]
     assert score(tmp_path, shuffled, networks, executor=Local(8)) == expected
+
+
+def test_a_video_that_is_streamed_has_the_same_bits(
+    clips: Path,
+    networks: Networks,
+    expected: dict[tuple[str, str], Score],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eval.decode.WHOLE_BYTES", 0)
+    monkeypatch.setattr("eval.decode.PIECE_BYTES", 2 * 3 * 128 * 128)
+    monkeypatch.setattr("eval.decode.read_video", None)
+    assert score(tmp_path, copies(clips, tmp_path), networks) == expected
+
+
+def test_a_video_that_breaks_off_while_it_is_streamed_costs_only_itself(
+    clips: Path,
+    networks: Networks,
+    expected: dict[tuple[str, str], Score],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    videos = copies(clips, tmp_path)
+    broken = videos[1].media
+    pieces = read_frames
+
+    def breaking(path: Path, chunk: int) -> Iterator[np.ndarray]:
+        for number, piece in enumerate(pieces(path, chunk)):
+            if number and path.name == broken.path:
+                raise CorruptVideoError(path, "frame 2 cannot be decoded")
+            yield piece
+
+    monkeypatch.setattr("eval.decode.WHOLE_BYTES", 0)
+    monkeypatch.setattr("eval.decode.PIECE_BYTES", 2 * 3 * 128 * 128)
+    monkeypatch.setattr("eval.decode.read_frames", breaking)
+    found = score(tmp_path, videos, networks)
+    for (id_, metric), each in found.items():
+        if id_ == "1":
+            assert each.failure is not None
+            assert each.failure.kind is FailureKind.CORRUPT
+        else:
+            assert each == expected[id_, metric]
 
 
 def test_other_metrics_beside_it_leave_a_metric_as_it_is(
