@@ -1,7 +1,7 @@
 """What is left to score, and under which fingerprints."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from eval.ledger import LedgerReader
@@ -35,6 +35,24 @@ class Plan:
     fingerprints: Mapping[str, Fingerprint]
     styles: Mapping[str, str]
     skipped: int
+
+    def without(self, known: Collection[tuple[str, str]]) -> "Plan":
+        """What is left of the plan when some scores are known.
+
+        Args:
+            known: Ids of videos and names of metrics.
+        """
+        left = {
+            id_: tuple(metric for metric in metrics if (id_, metric.name) not in known)
+            for id_, metrics in self.metrics.items()
+        }
+        videos = tuple(video for video in self.videos if left[video.id])
+        return replace(
+            self,
+            videos=videos,
+            metrics={video.id: left[video.id] for video in videos},
+            skipped=self.skipped + len(self.videos) - len(videos),
+        )
 
     @property
     def backbones(self) -> tuple[str, ...]:
