@@ -96,7 +96,11 @@ def load(card: Card[MusiqSettings], path: Path, device: torch.device) -> nn.Modu
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
     tensors = read_card(card, path)
-    network: Any = filled(partial(build, card.settings), tensors, path, device)
+    return lean(filled(partial(build, card.settings), tensors, path, device))
+
+
+def lean(network: Any) -> nn.Module:
+    """Gives pyiqa's blocks the attention that needs less memory."""
     for block in network.transformer_encoder.transformer.values():
         block.attention = Attention(block.attention)
     quality: nn.Module = network

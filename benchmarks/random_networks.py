@@ -1,0 +1,61 @@
+"""The networks at their published or miniature sizes with random weights, made where they run.
+
+Neither time nor memory depends on the weights' values, and none has to be fetched or read.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
+from metrics.backbones.bands import in_bands
+from metrics.networks import Networks, Weights
+from mora.checkpoints import mini_weights
+
+BUILD: Mapping[str, Callable[[Any], nn.Module]] = {
+    "dino": dino.Dino,
+    "clip_b32": clip.build,
+    "clip_l14": clip.build,
+    "aesthetic": aesthetic.build,
+    "amt": lambda settings: in_bands(amt.Amt(settings)),
+    "raft": lambda settings: in_bands(raft.Raft(settings)),
+    "musiq": lambda settings: musiq.lean(musiq.build(settings)),
+    "viclip": viclip.ViClip,
+}
+
+
+class RandomNetworks(Networks):
+    """Networks whose weights are random, the same in every process.
+
+    Args:
+        weights: Whose sizes.
+        device: Where.
+    """
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        super().__init__(weights, mini_weights(), device)
+        self._built: dict[str, Any] = {}
+
+    def check(self, names: Iterable[str]) -> None:
+        """Nothing can be missing."""
+
+    def checkpoints(self, names: Iterable[str]) -> dict[str, str]:
+        """Says that they are random."""
+        return {self.card(name).name: "random" for name in names}
+
+    def path(self, name: str) -> Path:
+        """There is no file."""
+        raise NotImplementedError(f"{name} has random weights")
+
+    def __getitem__(self, name: str) -> Any:
+        """Builds the network when it is first asked for."""
+        card = self.card(name)
+        if card.name not in self._built:
+            torch.manual_seed(0)
+            with torch.device(self.device):
+                network = BUILD[name](card.settings)
+            self._built[card.name] = network.eval().requires_grad_(requires_grad=False)
+        return self._built[card.name]
