@@ -8,6 +8,9 @@ Four decoders go from coarse to fine. Each refines two flows, from the frame in 
 frame before and to the one after; after each but the last, both are corrected by what the
 correlation of the two frames shows where they point. The last decoder makes several flow pairs,
 whose warped frames are averaged and corrected.
+
+Before anything is encoded, the mean of both frames of the pair is taken off each, so that what the
+encoders see of a frame differs from pair to pair, and no encoding can be shared between pairs.
 """
 
 import math
@@ -24,7 +27,8 @@ from torch.nn import functional as F
 from metrics.backbones import published
 from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, large, two_way
+from metrics.backbones.correlation import coordinates, large, one_way
+from metrics.backbones.layout import InstanceNorm, laid_out
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import pad_to_multiple
 
@@ -256,7 +260,8 @@ class TwoWayCorrelation:
     def __init__(
         self, features0: Tensor, features1: Tensor, t: float, settings: AmtSettings
     ) -> None:
-        self.forth, self.back = two_way(features0, features1, settings.levels, settings.radius)
+        self.forth = one_way(features0, features1, settings.levels, settings.radius)
+        self.back = one_way(features1, features0, settings.levels, settings.radius)
         height, width = features0.shape[-2:]
         self.places = coordinates(height, width, features0.device)
         self.t = t
@@ -279,7 +284,7 @@ class CorrelationEncoder(nn.Module):
         super().__init__()
         one, two, three, out = channels
         self.conv1 = nn.Conv2d(3, one, 7, stride=2, padding=3)
-        self.norm1 = nn.InstanceNorm2d(one)
+        self.norm1 = InstanceNorm(one)
         self.layer1 = nn.Sequential(Bottleneck(one, one, 1), Bottleneck(one, one, 1))
         self.layer2 = nn.Sequential(Bottleneck(one, two, 2), Bottleneck(two, two, 1))
         self.layer3 = nn.Sequential(Bottleneck(two, three, 2), Bottleneck(three, three, 1))
@@ -307,12 +312,12 @@ class Bottleneck(nn.Module):
         self.conv1 = nn.Conv2d(inputs, inner, 1)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride=stride, padding=1)
         self.conv3 = nn.Conv2d(inner, outputs, 1)
-        self.norm1, self.norm2 = nn.InstanceNorm2d(inner), nn.InstanceNorm2d(inner)
-        self.norm3 = nn.InstanceNorm2d(outputs)
+        self.norm1, self.norm2 = InstanceNorm(inner), InstanceNorm(inner)
+        self.norm3 = InstanceNorm(outputs)
         self.downsample: nn.Module = nn.Identity()
         if stride > 1:
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride=stride), nn.InstanceNorm2d(outputs)
+                nn.Conv2d(inputs, outputs, 1, stride=stride), InstanceNorm(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -479,7 +484,8 @@ def load(card: Card[AmtSettings], path: Path, device: torch.device) -> Amt:
     Raises:
         WeightsError: The file is absent, unreadable, another one, or does not fit.
     """
-    return in_bands(filled(partial(Amt, card.settings), read_card(card, path), path, device))
+    tensors = read_card(card, path)
+    return laid_out(in_bands(filled(partial(Amt, card.settings), tensors, path, device)))
 
 
 @torch.inference_mode()

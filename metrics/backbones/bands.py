@@ -13,7 +13,7 @@ from torch.nn import functional as F
 Network = TypeVar("Network", bound=nn.Module)
 
 LARGE = 2**25
-"""Most numbers that a convolution gives in one piece: 128 MB."""
+"""Most numbers that a convolution gives of one frame in one piece: 128 MB."""
 
 BAND = 2**23
 """Numbers in a band of what is larger."""
@@ -22,7 +22,8 @@ BAND = 2**23
 def in_bands(network: Network) -> Network:
     """Lets the convolutions of a network go in bands where they give more than `LARGE` numbers.
 
-    What they give is the same, but for rounding. Smaller ones are left as they are.
+    Those of a single frame count, however many go together. What they give is the same, but for
+    rounding. Smaller ones are left as they are.
 
     Args:
         network: A network that is only to infer. Its convolutions pad with zeros.
@@ -39,11 +40,11 @@ def convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     above, beside = (int(padding) for padding in convolution.padding)
     height = (x.shape[-2] + 2 * above - kernel) // stride + 1
     width = (x.shape[-1] + 2 * beside - convolution.kernel_size[1]) // convolution.stride[1] + 1
-    a_row = len(x) * convolution.out_channels * width
+    a_row = convolution.out_channels * width
     if height * a_row <= LARGE:
         return nn.Conv2d.forward(convolution, x)
-    result = x.new_empty(len(x), convolution.out_channels, height, width)
-    rows = max(1, BAND // a_row)
+    result = x.new_empty(len(x), height, width, convolution.out_channels).permute(0, 3, 1, 2)
+    rows = max(1, BAND // (len(x) * a_row))
     for start in range(0, height, rows):
         end = min(start + rows, height)
         first, last = start * stride - above, (end - 1) * stride - above + kernel

@@ -3,14 +3,15 @@
 Of small frames the products of all pairs of pixels are computed once, as in the papers. Their
 number grows with the fourth power of a frame's side: at 3840 x 2160 they would take 90 GB. Of
 frames with more than `MOST_PIXELS` only those products are computed that are looked at, each time
-anew. Averaging is linear, so the averages of products that the coarser levels hold are products
-with averaged features, and both ways give the same numbers but for rounding.
+anew. The papers' coarser levels hold averages of products. Averaging is linear, so these are
+products with averaged features, as which they are computed here: the same numbers but for rounding.
 
 Source: Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow", ECCV 2020,
 section 3.2.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,74 +53,45 @@ def one_way(features0: Tensor, features1: Tensor, levels: int, radius: int) -> L
         levels: Levels of the pyramid; each halves the size.
         radius: Windows have (2 * radius + 1)^2 places.
     """
-    if large(*features0.shape[-2:]):
-        return OnDemand(features0, features1, levels, radius)
-    return AllPairs(correlate(features0, features1), levels, radius)
+    looked_up_in = OnDemand if large(*features0.shape[-2:]) else AllPairs
+    return looked_up_in(features0, features1, levels, radius)
 
 
-def two_way(
-    features0: Tensor, features1: Tensor, levels: int, radius: int
-) -> tuple[LookUp, LookUp]:
-    """Lets the pixels of each frame look at the other: like `one_way`, forth and back."""
-    if large(*features0.shape[-2:]):
-        forth = OnDemand(features0, features1, levels, radius)
-        return forth, OnDemand(features1, features0, levels, radius)
-    volume = correlate(features0, features1)
-    back = AllPairs(volume.permute(0, 3, 4, 1, 2), levels, radius)
-    return AllPairs(volume, levels, radius), back
+class AllPairs:
+    """Looks up products that are all computed before: a `LookUp`.
 
-
-def correlate(features0: Tensor, features1: Tensor) -> Tensor:
-    """Dot products of all pairs of pixels, divided by the square root of the channels.
+    All places of a window have the same fractions, so its neighbourhood of whole places is fetched
+    once and interpolated along x, then along y. `grid_sample`, made for any places, would fetch
+    and weigh four numbers for each.
 
     Args:
         features0: (B, C, H, W), the pixels that ask.
         features1: (B, C, H, W), the pixels that are looked at.
-
-    Returns:
-        (B, H, W, H, W), the asking pixel first, in float32 whatever the precision around.
-    """
-    batch, channels, height, width = features0.shape
-    with torch.autocast(features0.device.type, enabled=False):
-        volume = features0.float().flatten(2).transpose(1, 2) @ features1.float().flatten(2)
-    return volume.view(batch, height, width, height, width) / channels**0.5
-
-
-class AllPairs:
-    """Looks up products that were all computed before: a `LookUp`.
-
-    Args:
-        volume: (B, H, W, H, W), as `correlate` gives it.
-        levels: Levels of the pyramid over the last two axes.
+        levels: Levels of the pyramid.
         radius: Radius of the windows.
     """
 
-    def __init__(self, volume: Tensor, levels: int, radius: int) -> None:
-        batch, height, width = volume.shape[:3]
-        level = volume.reshape(batch * height * width, 1, height, width)
-        self.levels = [level]
-        for _ in range(levels - 1):
-            level = F.avg_pool2d(level, 2)
-            self.levels.append(level)
+    def __init__(self, features0: Tensor, features1: Tensor, levels: int, radius: int) -> None:
         self.radius = radius
+        pyramid = _pyramid(features1, levels)
+        self.sizes = [(level.shape[-2], level.shape[-1]) for level in pyramid]
+        # y fast, as in the windows, so that neighbours are neighbours in memory.
+        looked_at = torch.cat([level.transpose(2, 3).flatten(2) for level in pyramid], dim=2)
+        asking = (features0.float() / features0.shape[1] ** 0.5).flatten(2).transpose(1, 2)
+        with torch.autocast(features0.device.type, enabled=False):
+            products = asking @ looked_at
+        self.levels = products.split([height * width for height, width in self.sizes], dim=2)
 
     def __call__(self, places: Tensor) -> Tensor:
-        """Samples each level bilinearly, corners aligned."""
+        """Samples each level bilinearly."""
         batch, _, height, width = places.shape
-        steps = torch.arange(
-            -self.radius, self.radius + 1, device=places.device, dtype=torch.float32
-        )
-        window = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
-        centres = places.permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)
-        samples = []
-        for level in self.levels:
-            rows, columns = level.shape[-2:]
-            x, y = (centres + window).unbind(dim=-1)
-            grid = torch.stack([2 * x / (columns - 1) - 1, 2 * y / (rows - 1) - 1], dim=-1)
-            sampled = F.grid_sample(level, grid, mode="bilinear", align_corners=True)
-            samples.append(sampled.view(batch, height, width, -1))
-            centres = centres / 2
-        return torch.cat(samples, dim=-1).permute(0, 3, 1, 2).contiguous()
+        centres = places.flatten(2).transpose(1, 2)
+        found = []
+        for number, (level, size) in enumerate(zip(self.levels, self.sizes, strict=True)):
+            window = Window.around(centres / 2**number, size, self.radius)
+            products = level.gather(2, window.pixels.flatten(2)).view_as(window.pixels)
+            found.append(window.interpolated(products).flatten(2))
+        return torch.cat(found, dim=2).view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 class OnDemand:
@@ -134,11 +106,7 @@ class OnDemand:
 
     def __init__(self, features0: Tensor, features1: Tensor, levels: int, radius: int) -> None:
         self.asking = features0.float() / features0.shape[1] ** 0.5
-        level = features1.float()
-        self.levels = [level]
-        for _ in range(levels - 1):
-            level = F.avg_pool2d(level, 2)
-            self.levels.append(level)
+        self.levels = _pyramid(features1, levels)
         self.radius = radius
 
     def __call__(self, places: Tensor) -> Tensor:
@@ -150,38 +118,71 @@ class OnDemand:
         for sample in range(batch):
             asking, centres = self.asking[sample].flatten(1).T, places[sample].flatten(1).T
             for number, level in enumerate(self.levels):
-                rows = level[sample].flatten(1).T.contiguous()
+                looked_at = level[sample].transpose(1, 2).flatten(1).T.contiguous()
                 size = level.shape[-2], level.shape[-1]
                 for start in range(0, height * width, chunk):
                     some = slice(start, start + chunk)
+                    around = Window.around(centres[some] / 2**number, size, self.radius)
+                    products = looked_at[around.pixels.flatten(1)] @ asking[some, :, None]
                     # Into one tensor: small ones that outlive the large ones here would scatter
                     # over the heap, so that it could never be given back.
-                    found[sample, number, :, some] = self._windows(
-                        asking[some], rows, size, centres[some] / 2**number
-                    ).T
+                    found[sample, number, :, some] = (
+                        around.interpolated(products.view_as(around.pixels)).flatten(1).T
+                    )
         return found.view(batch, -1, height, width)
 
-    def _windows(
-        self, asking: Tensor, rows: Tensor, size: tuple[int, int], centres: Tensor
-    ) -> Tensor:
-        """Windows (N, (2 * radius + 1)^2) of pixels around places in one level.
+
+class Window(NamedTuple):
+    """Windows in one level of the pyramid: what they touch, and how much each of it counts.
+
+    Attributes:
+        pixels: (..., side, side), pixels of the level that lie whole steps apart, x slow and y
+            fast, numbered alike. What is outside is replaced by the nearest pixel.
+        across: Weights (..., side - 1) of a pixel and (..., side - 1) of its neighbour along x;
+            zero for what is outside.
+        down: Likewise along y.
+    """
+
+    pixels: Tensor
+    across: tuple[Tensor, Tensor]
+    down: tuple[Tensor, Tensor]
+
+    @classmethod
+    def around(cls, centres: Tensor, size: tuple[int, int], radius: int) -> "Window":
+        """Windows around places.
 
         Args:
-            asking: Features (N, C) of the pixels.
-            rows: Features (height * width, C) of the level.
+            centres: (..., 2), x then y, in pixels of the level.
             size: Height and width of the level.
-            centres: (N, 2), places in pixels of the level.
+            radius: Radius of the windows. A window between whole places touches one more.
         """
         height, width = size
-        side = 2 * self.radius + 2  # a window between whole places touches one more
-        steps = torch.arange(side, device=rows.device) - self.radius
         whole = centres.floor()
-        x, y = (whole.long()[:, :, None] + steps).unbind(dim=1)
-        x_inside, y_inside = (x >= 0) & (x < width), (y >= 0) & (y < height)
-        index = y.clamp(0, height - 1)[:, None, :] * width + x.clamp(0, width - 1)[:, :, None]
-        products = (rows[index.flatten(1)] @ asking[:, :, None]).view(-1, side, side)
-        products = products * (x_inside[:, :, None] & y_inside[:, None, :])
-        right, down = (centres - whole)[:, :, None, None].unbind(dim=1)
-        products = products[:, :-1] * (1 - right) + products[:, 1:] * right
-        products = products[:, :, :-1] * (1 - down) + products[:, :, 1:] * down
-        return products.flatten(1)
+        steps = torch.arange(-radius, radius + 2, device=centres.device)
+        x, y = (whole.long()[..., None] + steps).unbind(dim=-2)
+        fraction_x, fraction_y = (centres - whole)[..., None].unbind(dim=-2)
+        columns, rows = x.clamp(0, width - 1), y.clamp(0, height - 1)
+        return cls(
+            pixels=(columns * height)[..., :, None] + rows[..., None, :],
+            across=_weights(fraction_x, x == columns),
+            down=_weights(fraction_y, y == rows),
+        )
+
+    def interpolated(self, found: Tensor) -> Tensor:
+        """Interpolates what was found at `pixels`: (..., side - 1, side - 1)."""
+        here, beyond = (weight[..., None] for weight in self.across)
+        found = torch.addcmul(found[..., :-1, :] * here, found[..., 1:, :], beyond)
+        here, beyond = (weight[..., None, :] for weight in self.down)
+        return torch.addcmul(found[..., :-1] * here, found[..., 1:], beyond)
+
+
+def _weights(fraction: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    return (1 - fraction) * inside[..., :-1], fraction * inside[..., 1:]
+
+
+def _pyramid(features: Tensor, levels: int) -> list[Tensor]:
+    """Features (B, C, H, W) in float32 and their averages at half the size, a quarter and so on."""
+    pyramid = [features.float()]
+    while len(pyramid) < levels:
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+    return pyramid

@@ -4,22 +4,25 @@ Source: Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for Optical F
 the published weights are those of the authors' repository princeton-vl/RAFT.
 
 The parts are torchvision's. Its `RAFT.forward` is not used: it makes its grids on the host at
-every update, which a CUDA graph cannot capture, and upsamples the flow after every update although
-only the last is asked for.
+every update, which a CUDA graph cannot capture, upsamples the flow after every update although only
+the last is asked for, encodes a frame anew for each pair that it is in, and convolves the context,
+a third of what the recurrence sees, anew at every update.
 """
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.optical_flow.raft import (
+    ConvGRU,
     FeatureEncoder,
     FlowHead,
     MaskPredictor,
@@ -33,9 +36,10 @@ from torchvision.models.optical_flow.raft import (
 from metrics.backbones import published
 from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, large, one_way
+from metrics.backbones.correlation import coordinates, one_way
+from metrics.backbones.layout import InstanceNorm, laid_out
 from metrics.backbones.loading import filled, read_card
-from metrics.backbones.padding import pad_to_multiple
+from metrics.backbones.padding import Padding, pad_to_multiple
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Raft(nn.Module):
         super().__init__()
         self.settings = settings
         self.feature_encoder = FeatureEncoder(
-            block=ResidualBlock, layers=settings.features, norm_layer=nn.InstanceNorm2d
+            block=ResidualBlock, layers=settings.features, norm_layer=InstanceNorm
         )
         self.context_encoder = FeatureEncoder(
             block=ResidualBlock, layers=settings.context, norm_layer=nn.BatchNorm2d
@@ -148,47 +152,107 @@ class Raft(nn.Module):
             (B, 2, H, W), pixels, x then y: what is at (x, y) in `frames0` is at (x, y) + flow in
             `frames1`.
         """
-        return self._upsampled(*deque(self._updates(frames0, frames1), maxlen=1).pop())
+        return self.flow(self.encode(frames0), self.features(frames1))
 
     def all_flows(self, frames0: Tensor, frames1: Tensor) -> list[Tensor]:
         """Like `forward`, but gives the flow after every update, which training is about."""
-        return [self._upsampled(*state) for state in self._updates(frames0, frames1)]
+        updates = self._updates(self.encode(frames0), self.features(frames1))
+        return [self._upsampled(*state) for state in updates]
 
-    def _updates(self, frames0: Tensor, frames1: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Gives the flow at 1/8 of the size and the hidden state after each update."""
-        features0, features1 = self._features(frames0, frames1)
-        look_up = one_way(features0, features1, self.settings.levels, self.settings.radius)
-        seen: Tensor = _encoded(self.context_encoder, frames0)
+    def encode(self, frames: Tensor) -> "Encoding":
+        """What is to know of frames (B, 3, H, W), as `forward` takes them, for any pair."""
+        seen = _encoded(self.context_encoder, frames)
         hidden, context = seen.tensor_split([self.settings.hidden], dim=1)
-        hidden, context = torch.tanh(hidden), torch.relu(context)
-        height, width = features0.shape[-2:]
-        start = coordinates(height, width, features0.device)
-        flow = torch.zeros_like(start).repeat(len(frames0), 1, 1, 1)
+        return Encoding(self.features(frames), torch.tanh(hidden), torch.relu(context))
+
+    def features(self, frames: Tensor) -> Tensor:
+        """The part of `encode` that is to know of the second frame of a pair."""
+        return _encoded(self.feature_encoder, frames)
+
+    def flow(self, before: "Encoding", after: Tensor) -> Tensor:
+        """Like `forward`, from the encoding of one frame and the features of the other."""
+        return self._upsampled(*deque(self._updates(before, after), maxlen=1).pop())
+
+    def _updates(self, before: "Encoding", after: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Gives the flow at 1/8 of the size and the hidden state after each update."""
+        features, hidden, context = before
+        look_up = one_way(features, after, self.settings.levels, self.settings.radius)
+        start = coordinates(features.shape[-2], features.shape[-1], features.device)
+        flow = torch.zeros_like(features[:, :2], dtype=torch.float32)
+        motion_encoder = self.update_block.motion_encoder
+        recurrence = self.update_block.recurrent_block
+        halves = [_Gru(gru, context) for gru in (recurrence.convgru1, recurrence.convgru2)]
         for _ in range(self.settings.updates):
             flow = flow.detach()  # each update learns from its own step alone (section 3.3)
-            hidden, step = self.update_block(hidden, context, look_up(start + flow), flow)
-            flow = flow + step
+            motion = motion_encoder(flow, look_up(start + flow)).to(hidden.dtype)
+            for half in halves:
+                hidden = half(hidden, motion)
+            flow = flow + self.update_block.flow_head(hidden)
             yield flow, hidden
-
-    def _features(self, frames0: Tensor, frames1: Tensor) -> Sequence[Tensor]:
-        """Features of both frames at 1/8 of the size, of large frames one after the other."""
-        if _too_large(frames0):
-            return [_encoded(self.feature_encoder, frames) for frames in (frames0, frames1)]
-        return _encoded(self.feature_encoder, torch.cat([frames0, frames1])).chunk(2)
 
     def _upsampled(self, flow: Tensor, hidden: Tensor) -> Tensor:
         upsampled: Tensor = upsample_flow(flow, self.mask_predictor(hidden).float())
         return upsampled
 
 
+class Encoding(NamedTuple):
+    """What RAFT knows of single frames, at 1/8 of their size.
+
+    Attributes:
+        features: (B, C, h, w), compared with another frame's.
+        hidden: (B, `hidden`, h, w), start of the recurrent state.
+        context: (B, C, h, w), seen by each update.
+    """
+
+    features: Tensor
+    hidden: Tensor
+    context: Tensor
+
+
+class _Gru:
+    """One half of the recurrence, with all convolutions of the context done beforehand.
+
+    A gate's convolution takes the state, the context and the motion side by side, so it is the sum
+    of three; and the two gates that see the same are one convolution.
+
+    Args:
+        gru: torchvision's half, which gives the weights.
+        context: What all updates see.
+    """
+
+    def __init__(self, gru: ConvGRU, context: Tensor) -> None:
+        gates, new = torch.cat([gru.convz.weight, gru.convr.weight]), gru.convq.weight
+        state = len(new)
+        seen = slice(state, state + context.shape[1])
+        self.padding = gru.convz.padding
+        self.gates_of_context = self._convolved(
+            context, gates[:, seen], torch.cat([gru.convz.bias, gru.convr.bias])
+        )
+        self.new_of_context = self._convolved(context, new[:, seen], gru.convq.bias)
+        self.gates, self.new = (
+            torch.cat([weight[:, : seen.start], weight[:, seen.stop :]], dim=1)
+            for weight in (gates, new)
+        )
+
+    def __call__(self, hidden: Tensor, motion: Tensor) -> Tensor:
+        """Gives the next state."""
+        gates = self._convolved(torch.cat([hidden, motion], dim=1), self.gates)
+        update, reset = torch.sigmoid(gates + self.gates_of_context).chunk(2, dim=1)
+        new = self._convolved(torch.cat([reset * hidden, motion], dim=1), self.new)
+        return torch.lerp(hidden, torch.tanh(new + self.new_of_context), update)
+
+    def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv2d(x, weight, bias, padding=self.padding)
+
+
 def _encoded(encoder: FeatureEncoder, frames: Tensor) -> Tensor:
     """What an encoder makes of frames (B, 3, H, W), 0 to 255, at 1/8 of their size.
 
-    Of large frames it holds three activations at once, where torchvision's forward holds five: at
-    3840 x 2160 each takes 0.5 GB.
+    Where nothing is to be learnt, it works in place and holds three activations at once, where
+    torchvision's forward holds five: of a frame of 3840 x 2160 each takes 0.5 GB.
     """
     x = frames / 127.5 - 1
-    if not _too_large(frames) or torch.is_grad_enabled():
+    if torch.is_grad_enabled():
         whole: Tensor = encoder(x)
         return whole
     x = _stage(encoder.convnormrelu, x).relu_()
@@ -203,20 +267,14 @@ def _encoded(encoder: FeatureEncoder, frames: Tensor) -> Tensor:
 
 
 def _stage(stage: nn.Sequential, x: Tensor) -> Tensor:
-    """A convolution and a norm, the norm in place."""
+    """A convolution and a norm that infers."""
     y: Tensor = stage[0](x)
     norm: Any = stage[1]
-    if isinstance(norm, nn.InstanceNorm2d):
-        variance, mean = torch.var_mean(y, dim=(2, 3), correction=0, keepdim=True)
-        return y.sub_(mean).mul_(torch.rsqrt(variance + norm.eps))
+    if isinstance(norm, InstanceNorm):
+        return norm(y)
     scale: Tensor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     shift: Tensor = norm.bias - norm.running_mean * scale
     return y.mul_(scale[:, None, None]).add_(shift[:, None, None])
-
-
-def _too_large(frames: Tensor) -> bool:
-    height, width = frames.shape[-2:]
-    return large(height // 8, width // 8)
 
 
 def _published_name(name: str) -> str:
@@ -273,7 +331,42 @@ def load(card: Card[RaftSettings], path: Path, device: torch.device) -> Raft:
     """
     tensors = read_card(card, path)
     tensors = {name: value for name, value in tensors.items() if not _ALIAS.match(name)}
-    return in_bands(filled(partial(Raft, card.settings), tensors, path, device))
+    return laid_out(in_bands(filled(partial(Raft, card.settings), tensors, path, device)))
+
+
+@torch.inference_mode()
+def encode(model: Raft, frames: Tensor) -> Encoding:
+    """What is to know of frames of any size that the network can take, each by itself.
+
+    A frame between two others is in two pairs, and so has to be encoded once only.
+
+    Args:
+        model: The network.
+        frames: uint8 (N, 3, H, W), RGB.
+
+    Returns:
+        Tensors with N as first axis; of a frame of 1024 x 576 they take 19 MB.
+
+    Raises:
+        FrameTooSmallError: A padded side is shorter than 128 pixels: the coarsest level of the
+            correlation would be a single pixel, which cannot be sampled.
+    """
+    return model.encode(_padded(model, frames)[0])
+
+
+@torch.inference_mode()
+def flows_between(model: Raft, before: tuple[Tensor, ...], after: tuple[Tensor, ...]) -> Tensor:
+    """Flow between pairs of frames that were encoded.
+
+    Args:
+        model: The network.
+        before: What `encode` gave for N frames.
+        after: Likewise; the i-th pair is the i-th of both.
+
+    Returns:
+        float32 (N, 2, H', W'), as `flows` gives it uncropped.
+    """
+    return model.flow(Encoding(*before), after[0])
 
 
 @torch.inference_mode()
@@ -292,15 +385,15 @@ def flows(model: Raft, frames0: Tensor, frames1: Tensor, *, crop: bool = False) 
         or H and W if cropped.
 
     Raises:
-        FrameTooSmallError: A padded side is shorter than 128 pixels: the coarsest level of the
-            correlation would be a single pixel, which cannot be sampled.
+        FrameTooSmallError: As `encode`.
     """
-    device = next(model.parameters()).device
-    pairs, padding = pad_to_multiple(
-        torch.cat([frames0, frames1]).to(device).float(),
-        _PREPROCESSING.multiple,
-        _PREPROCESSING.smallest,
-        "RAFT",
-    )
-    flow: Tensor = model(*pairs.chunk(2))
+    (padded0, padding), (padded1, _) = _padded(model, frames0), _padded(model, frames1)
+    flow: Tensor = model(padded0, padded1)
     return padding.crop(flow) if crop else flow
+
+
+def _padded(model: Raft, frames: Tensor) -> tuple[Tensor, Padding]:
+    device = next(model.parameters()).device
+    return pad_to_multiple(
+        frames.to(device).float(), _PREPROCESSING.multiple, _PREPROCESSING.smallest, "RAFT"
+    )

@@ -19,7 +19,7 @@ def test_bands_join_to_what_one_convolution_gives(
         expected = network(x)
         rows = []
         convolve = nn.functional.conv2d
-        monkeypatch.setattr(bands, "LARGE", 300)
+        monkeypatch.setattr(bands, "LARGE", 150)
         monkeypatch.setattr(bands, "BAND", 300)
         monkeypatch.setattr(
             nn.functional,

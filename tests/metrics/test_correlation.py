@@ -1,13 +1,14 @@
-"""Products on demand against all pairs computed at once, and both against plain loops."""
+"""Products on demand and all pairs computed at once, against the papers' way and plain loops."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from metrics.backbones import amt, correlation, raft
-from metrics.backbones.correlation import AllPairs, OnDemand, correlate
+from metrics.backbones.correlation import AllPairs, OnDemand
 
 
 def features(seed: int, height: int = 19, width: int = 26, batch: int = 2) -> Tensor:
@@ -20,18 +21,46 @@ def places(height: int, width: int, spread: float) -> Tensor:
     return correlation.coordinates(height, width, torch.device("cpu")) + spread * noise
 
 
+def sampled(ours: Tensor, theirs: Tensor, where: Tensor, levels: int, radius: int) -> Tensor:
+    """The papers' way: averages of products, which `grid_sample` reads at each place."""
+    batch, channels, height, width = ours.shape
+    products = torch.einsum("bchw,bcij->bhwij", ours.double(), theirs.double()) / channels**0.5
+    level = products.reshape(-1, 1, height, width)
+    steps = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    window = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
+    found = []
+    for number in range(levels):
+        centres = where.double().permute(0, 2, 3, 1).reshape(-1, 1, 1, 2) / 2**number
+        last = torch.tensor(level.shape[:-3:-1]) - 1
+        grid = 2 * (centres + window) / last - 1
+        read = F.grid_sample(level, grid, padding_mode="zeros", align_corners=True)
+        found.append(read.view(batch, height, width, -1))
+        level = F.avg_pool2d(level, 2)
+    return torch.cat(found, dim=-1).permute(0, 3, 1, 2).float()
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.7, 40.0])
-def test_products_on_demand_are_those_of_all_pairs(
-    spread: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", [AllPairs, OnDemand])
+def test_windows_are_the_papers(
+    way: type[AllPairs | OnDemand], spread: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(correlation, "GATHERED", 50_000)  # so that there are several chunks
     ours, theirs = features(0), features(1)
     where = places(19, 26, spread)
-    expected = AllPairs(correlate(ours, theirs), 4, 3)(where)
-    found = OnDemand(ours, theirs, 4, 3)(where)
+    expected = sampled(ours, theirs, where, 4, 3)
+    found = way(ours, theirs, 4, 3)(where)
     assert found.shape == (2, 4 * 49, 19, 26)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert expected.abs().max() > 1
+
+
+def test_gradients_through_all_pairs_are_the_papers() -> None:
+    pair = features(0).requires_grad_(), features(1).requires_grad_()
+    where = places(19, 26, 0.7)
+    weights = torch.randn(2, 4 * 49, 19, 26, generator=torch.Generator().manual_seed(2))
+    expected = torch.autograd.grad((sampled(*pair, where, 4, 3) * weights).sum(), pair)
+    found = torch.autograd.grad((AllPairs(*pair, 4, 3)(where) * weights).sum(), pair)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_window_moves_x_slowly_and_y_fast() -> None:

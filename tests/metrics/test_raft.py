@@ -90,6 +90,20 @@ def test_mini_is_the_same_class_and_independent_of_the_batch() -> None:
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
+def test_frames_encoded_once_give_the_flows_of_pairs() -> None:
+    torch.manual_seed(0)
+    model = raft.Raft(raft.MINI.settings).eval()
+    frames = torch.randint(0, 256, (4, 3, 130, 128), dtype=torch.uint8)
+    encodings = raft.encode(model, frames)
+    assert {len(each) for each in encodings} == {4}
+    shared = raft.flows_between(
+        model, tuple(each[:-1] for each in encodings), tuple(each[1:] for each in encodings)
+    )
+    pairs = raft.flows(model, frames[:-1], frames[1:])
+    torch.testing.assert_close(shared, pairs, atol=1e-4, rtol=1e-4)
+    assert pairs.abs().max() > 0.5
+
+
 def test_mini_keeps_its_budget_on_disk() -> None:
     tensors = raft.Raft(raft.MINI.settings).state_dict().values()
     assert 2 * sum(tensor.numel() for tensor in tensors) < 1.4e6
