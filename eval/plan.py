@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from eval.ledger import LedgerReader
 from metrics.features import Choice
@@ -13,9 +12,6 @@ from metrics.registry import METRICS, make_metrics
 from mora import __version__
 from mora.media import DECODER
 from mora.records import Fingerprint, Video
-
-PRECISION: Final = "float32"
-"""Precision of all networks, as `eval.scoring.exact` sets it; part of every fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,7 @@ def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
         metric=metric.name,
         protocol=metric.protocol.name,
         decoder=DECODER,
-        precision=PRECISION,
+        precision=networks.precision,
         choices={**metric.choices, **_captioner(metric, networks)},
         checkpoints=networks.checkpoints(_backbones([metric])),
         weights=networks.weights,

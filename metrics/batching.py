@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from metrics.capture import Captured
 from mora.errors import machine_fault
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ class Lanes:
     def __init__(self, networks: "Networks") -> None:
         self.networks = networks
         self._lanes: OrderedDict[Size, dict[tuple[FrameFeature, str], Lane]] = OrderedDict()
+        on_gpu = networks.device.type == "cuda"
+        self._pool = torch.cuda.graph_pool_handle() if on_gpu else None
 
     def lane(self, feature: "FrameFeature", stage: str, size: Size) -> Lane:
         """The lane of a feature's stage, `encode` or `forward`, for frames of a size."""
@@ -171,7 +174,10 @@ class Lanes:
             def forward(inputs: Row) -> Row:
                 return of_stage(inputs, size, self.networks)
 
-            lanes[feature, stage] = Lane(batch, forward, self.networks.device)
+            run = forward
+            if self._pool is not None and feature.recordable:
+                run = Captured(forward, self._pool)
+            lanes[feature, stage] = Lane(batch, run, self.networks.device)
         return lanes[feature, stage]
 
     def flush(self) -> None:

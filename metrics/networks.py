@@ -1,5 +1,6 @@
 """The networks that features are computed with: which there are, and their loaded weights."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,8 @@ from metrics.backbones.loading import file_sha256
 from metrics.captioners.captioner import Captions
 
 Weights = Literal["official", "mini"]
+Precision = Literal["exact", "fast"]
+"""`exact` computes as the reference does, `fast` in half precision where that pays."""
 
 
 class MissingWeightsError(FileNotFoundError):
@@ -96,6 +99,10 @@ class Networks:
         folder: Folder of the weights; `mora.checkpoints.mini_weights()` for the miniature ones.
         device: Where the networks go.
         captions: Who says what pictures and videos show; `None` where no metric asks.
+        precision: How they compute.
+
+    Attributes:
+        seconds_loading: Time spent so far on loading networks.
     """
 
     def __init__(
@@ -104,11 +111,14 @@ class Networks:
         folder: Path,
         device: torch.device,
         captions: Captions | None = None,
+        precision: Precision = "exact",
     ) -> None:
         self.weights: Weights = weights
+        self.precision: Precision = precision
         self.folder = folder
         self.device = device
         self._captions = captions
+        self.seconds_loading = 0.0
         self._loaded: dict[str, Any] = {}
 
     @property
@@ -190,7 +200,9 @@ class Networks:
         card = self.card(name)
         if card.name not in self._loaded:
             self.check([name])
+            began = time.perf_counter()
             self._loaded[card.name] = BACKBONES[name].load(card, self.path(name), self.device)
+            self.seconds_loading += time.perf_counter() - began
         return self._loaded[card.name]
 
     def tokens(self, name: str, text: str) -> torch.Tensor:

@@ -124,6 +124,9 @@ class FrameFeature(Feature):
     encodes: bool = False
     """Whether each frame goes through `encode` by itself, before frames meet in `forward`."""
 
+    recordable: bool = True
+    """Whether its stages never look at a value from the host, so that a GPU can replay them."""
+
     @abstractmethod
     def items(self, facts: Facts) -> Sequence[tuple[int, ...]]:
         """Numbers of the frames that each row is made from, in the order of the rows.

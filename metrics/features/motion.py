@@ -61,6 +61,7 @@ class FlowMagnitudes(FrameFeature):
 
     rate: float
     backbones = ("raft",)
+    encodes = True
 
     @property
     def choices(self) -> dict[str, Choice]:
@@ -79,9 +80,19 @@ class FlowMagnitudes(FrameFeature):
         """As many as fit; RAFT looks from the first frame only."""
         return sizes.forward_pairs(size, networks.device.type, volumes=1)
 
+    def encode(self, inputs: Row, size: Size, networks: Networks) -> Row:  # noqa: ARG002
+        """Encodes frames, of which most are in two pairs."""
+        return raft.encode(networks["raft"], *inputs)
+
+    def join(self, frames: Sequence[Row]) -> Row:
+        """All of the first frame, and of the second what it is compared by."""
+        before, after = frames
+        return (*before, after[0])
+
     def forward(self, inputs: Row, size: Size, networks: Networks) -> Row:  # noqa: ARG002
         """Measures flow."""
-        flow = raft.flows(networks["raft"], *inputs)
+        *before, after = inputs
+        flow = raft.flows_between(networks["raft"], tuple(before), (after,))
         magnitudes = torch.linalg.vector_norm(flow, dim=1).flatten(1)
         count = int(magnitudes.shape[1] * LARGEST_SHARE)
         return (magnitudes.topk(count, dim=1).values.double().mean(dim=1),)

@@ -451,7 +451,7 @@ def test_a_fingerprint_holds_what_the_number_depends_on(networks: Networks) -> N
     assert print_.metric == "imaging_quality"
     assert print_.protocol == "sound"
     assert print_.weights == "mini"
-    assert print_.precision == "float32"
+    assert print_.precision == "exact"
     assert print_.decoder == DECODER
     assert print_.choices == {"weighting": "videos", "imaging_resize": "longer"}
     assert list(print_.checkpoints) == ["musiq_mini"]
