@@ -71,6 +71,20 @@ def test_mini_weights_are_not_rounded_but_exact(tmp_path: Path) -> None:
     assert not loaded.training
 
 
+def test_a_text_tower_that_is_not_needed_is_read_and_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(clip.build(SMALL).state_dict(), path)
+    whole, half = (
+        clip.load(replace(clip.MINI, settings=replace(SMALL, texts=texts)), path, CPU)
+        for texts in (True, False)
+    )
+    picture = torch.rand(1, 3, SMALL.side, SMALL.side)
+    assert torch.equal(clip.image_features(whole, picture), clip.image_features(half, picture))
+    texts = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_proj")
+    kept = {name for name in whole.state_dict() if not name.startswith(texts)}
+    assert set(half.state_dict()) == kept
+
+
 def test_a_foreign_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     tensors = clip.build(SMALL).state_dict()
