@@ -6,8 +6,8 @@ on which. The three here are named by what sets them apart:
 - `unrounded`: on float frames without antialiasing. A bicubic filter overshoots 0..255 there, and
   the overshoot is kept (DINO, CLIP of background consistency and of aesthetic quality);
 - `rounded`: on uint8 frames without antialiasing, so values are clamped and rounded (ViCLIP);
-- `antialiased`: on PIL pictures, whose filter widens when it shrinks, whatever is asked of it
-  (CLIP of appearance style).
+- `antialiased`: as Pillow resizes pictures, whose filter widens when it shrinks, whatever is asked
+  of it (CLIP of appearance style).
 
 All take frames as uint8 `(T, 3, H, W)` and give float32 `(T, 3, height, width)` on the same device,
 as the card's `Preprocessing` says: the shorter side to `side` pixels, the longer one truncated to
@@ -27,16 +27,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
+from metrics import pillow
 from metrics.backbones.card import Preprocessing
 from metrics.backbones.padding import check_proportions
 
-_PIL_FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
+AT_ONCE = 2**24
+"""Numbers of frames, as floats, that are resized at once, about: 64 MB."""
 
 
 def unrounded(frames: Tensor, how: Preprocessing) -> Tensor:
@@ -47,20 +45,17 @@ def unrounded(frames: Tensor, how: Preprocessing) -> Tensor:
 def rounded(frames: Tensor, how: Preprocessing) -> Tensor:
     """Resizes without antialiasing, then clamps and rounds to whole levels 0..255."""
 
-    def resize(frame: Tensor, size: Size) -> Tensor:
-        return _interpolated(frame, size, how.interpolation).clamp(0, 255).round()
+    def resize(frames: Tensor, size: Size) -> Tensor:
+        return _interpolated(frames, size, how.interpolation).clamp(0, 255).round()
 
     return _prepared(frames, how, resize)
 
 
 def antialiased(frames: Tensor, how: Preprocessing) -> Tensor:
-    """Resizes each frame as a PIL picture, on the CPU; the result is on the frames' device."""
+    """Resizes each frame as a PIL picture."""
 
-    def resize(frame: Tensor, size: Size) -> Tensor:
-        picture = Image.fromarray(frame[0].permute(1, 2, 0).cpu().numpy())
-        picture = picture.resize((size.width, size.height), _PIL_FILTERS[how.interpolation])
-        levels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
-        return levels.to(frame.device).float()
+    def resize(frames: Tensor, size: Size) -> Tensor:
+        return pillow.resize(frames, size.height, size.width, how.interpolation)
 
     return _prepared(frames, how, resize)
 
@@ -107,12 +102,13 @@ def _prepared(
 ) -> Tensor:
     """Resizes, crops and normalises frames.
 
-    Resizing goes frame by frame: as floats, all frames of a large video would take gigabytes.
+    As floats, all frames of a large video would take gigabytes, so they go in pieces. On a CPU one
+    by one is fastest, since a frame stays in its caches. Numbers do not depend on it.
 
     Args:
         frames: uint8 `(T, 3, H, W)`.
         how: Side, filter, crop, mean and standard deviation.
-        resize: Takes a frame `(1, 3, H, W)` and a size; gives float32 on the scale 0..255.
+        resize: Takes frames `(N, 3, H, W)` and a size; gives float32 on the scale 0..255.
     """
     if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3 or not len(frames):
         raise ValueError(
@@ -127,20 +123,26 @@ def _prepared(
     height, width = frames.shape[-2:]
     check_proportions(height, width)
     size = resized(height, width, how.side)
-    levels = torch.cat([_cropped(resize(frame, size), how) for frame in frames.split(1)])
+    pieces = frames.split(at_once(height, width, frames.device))
+    levels = torch.cat([_cropped(resize(piece, size), how) for piece in pieces])
     mean = levels.new_tensor(how.mean)[:, None, None]
     std = levels.new_tensor(how.std)[:, None, None]
     return (levels / 255 - mean) / std
 
 
-def _interpolated(frame: Tensor, size: Size, mode: str) -> Tensor:
-    return F.interpolate(frame.float(), size, mode=mode, align_corners=False)
+def at_once(height: int, width: int, device: torch.device) -> int:
+    """Frames of this size that are resized at once."""
+    return 1 if device.type == "cpu" else max(1, AT_ONCE // (3 * height * width))
 
 
-def _cropped(frame: Tensor, how: Preprocessing) -> Tensor:
+def _interpolated(frames: Tensor, size: Size, mode: str) -> Tensor:
+    return F.interpolate(frames.float(), size, mode=mode, align_corners=False)
+
+
+def _cropped(frames: Tensor, how: Preprocessing) -> Tensor:
     """Cuts the centre out, if the card asks for it."""
     if not how.crop or how.side is None:
-        return frame
+        return frames
     # Halves go to the even neighbour, as Python rounds: the reference's crop does so too.
-    top, left = (round((side - how.side) / 2) for side in frame.shape[-2:])
-    return frame[..., top : top + how.side, left : left + how.side]
+    top, left = (round((side - how.side) / 2) for side in frames.shape[-2:])
+    return frames[..., top : top + how.side, left : left + how.side]

@@ -94,6 +94,24 @@ def test_each_frame_is_resized_by_itself(resize) -> None:
 
 
 @pytest.mark.parametrize(
+    "resize", [preprocess.unrounded, preprocess.rounded, preprocess.antialiased]
+)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_several_frames_at_once_give_the_same_bits(
+    resize, interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU frames are resized several at a time, on a CPU one by one."""
+    decoded = torch.from_numpy(golden.clip("at once", 7, 90, 133))
+    how = Preprocessing(side=48, interpolation=interpolation, crop=True)
+    for frames in (decoded.permute(0, 3, 1, 2), decoded.permute(0, 3, 1, 2).contiguous()):
+        one_by_one = resize(frames, how)
+        for size in (3, 7):
+            with monkeypatch.context() as patched:
+                patched.setattr(preprocess, "at_once", lambda *_, size=size: size)
+                assert torch.equal(resize(frames, how), one_by_one)
+
+
+@pytest.mark.parametrize(
     ("count", "picked"),
     [
         (8, [0, 1, 2, 3, 4, 5, 6, 7]),
