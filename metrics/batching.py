@@ -174,9 +174,7 @@ class Lanes:
             def forward(inputs: Row) -> Row:
                 return of_stage(inputs, size, self.networks)
 
-            run = forward
-            if self._pool is not None and feature.recordable:
-                run = Captured(forward, self._pool)
+            run = forward if self._pool is None else Captured(forward, self._pool)
             lanes[feature, stage] = Lane(batch, run, self.networks.device)
         return lanes[feature, stage]
 

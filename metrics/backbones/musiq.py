@@ -8,8 +8,9 @@ size and shape is judged as it is. pyiqa is imported where it is used: it takes 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,9 +111,8 @@ def lean(network: Any) -> nn.Module:
 class Attention(nn.Module):
     """The attention of pyiqa's blocks, without the matrix of all pairs of tokens in memory.
 
-    A frame of 3840 x 2160 has 8,354 tokens, whose pairs would take 1.7 GB several times over.
-    pyiqa lets tokens that are mere padding look at all others; here they look at none but the
-    real ones. No real token looks at them, so that they change nothing.
+    A frame of 3840 x 2160 has 8,354 tokens, whose pairs would take 1.7 GB several times over. All
+    tokens are looked at: there is no padding among them.
 
     Args:
         theirs: pyiqa's module, which gives its layers.
@@ -124,13 +124,13 @@ class Attention(nn.Module):
         self.out = theirs.out
         self.heads: int = theirs.num_heads
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Tokens (B, N, C) look at those that `mask` (B, N), boolean, says are real."""
+    def forward(self, x: Tensor, _mask: None) -> Tensor:
+        """Tokens (B, N, C) look at each other."""
         query, key, value = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        seen = F.scaled_dot_product_attention(query, key, value)
         attended: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return attended
 
@@ -160,24 +160,69 @@ def scores(model: nn.Module, frames: Tensor, resize: Resize = "longer") -> Tenso
 
 def tokens(settings: MusiqSettings, height: int, width: int, resize: Resize = "longer") -> int:
     """Number of tokens that a frame makes: patches of its three sizes, and the class token."""
-    patch = settings.patch_size
-    copies = sum(math.ceil(side / patch) ** 2 for side in settings.longer_side_lengths)
-    rows, columns = (math.ceil(side / patch) for side in shrunk(height, width, resize))
-    return 1 + copies + rows * columns
+    grids = _grids(
+        settings.longer_side_lengths, settings.patch_size, *shrunk(height, width, resize)
+    )
+    return 1 + sum(rows * columns for rows, columns in grids)
 
 
 def _quality(model: Any, pictures: Tensor) -> Tensor:
-    """The forward of pyiqa for pictures (N, 3, H, W) in [0, 1], embedding a chunk at a time."""
-    from pyiqa.data.multiscale_trans_util import get_multiscale_patches
+    """The forward of pyiqa for pictures (N, 3, H, W) in [0, 1].
 
-    patches = get_multiscale_patches(2 * pictures - 1, **model.data_preprocess_opts)
-    patches, (position, scale, real) = patches[..., :-3], patches[..., -3:].unbind(dim=-1)
-    pixels = patches.reshape(-1, 3, model.patch_size, model.patch_size)
-    embedded = torch.cat([_embedded(model, chunk) for chunk in pixels.split(PATCHES)])
-    embedded = embedded.view(*position.shape, -1)
-    encoded = model.transformer_encoder(embedded, position, scale, real.bool())
-    values: Tensor = model.head(encoded[:, 0]).flatten()
+    pyiqa fills the patches of the smaller copies up to as many as a square picture would have, and
+    masks them out again. Here none are made.
+    """
+    from pyiqa.data.multiscale_trans_util import extract_image_patches
+
+    options = model.data_preprocess_opts
+    patch, sides = model.patch_size, tuple(sorted(options["longer_side_lengths"]))
+    height, width = pictures.shape[-2:]
+    pixels = 2 * pictures - 1
+    smaller = [
+        F.interpolate(pixels, _scaled(height, width, side), mode="bicubic", align_corners=False)
+        for side in sides
+    ]
+    copies = [extract_image_patches(each, patch, patch) for each in (*smaller, pixels)]
+    patches = torch.cat(copies, dim=2)
+    cut = patches.transpose(1, 2).reshape(-1, 3, patch, patch)
+    embedded = torch.cat([_embedded(model, chunk) for chunk in cut.split(PATCHES)])
+    grids = _grids(sides, patch, height, width)
+    position, scale = _places(grids, options["hse_grid_size"], pictures.device)
+    encoder = model.transformer_encoder
+    x = embedded.view(len(pictures), -1, embedded.shape[-1])
+    x = encoder.scaleembed_input(encoder.posembed_input(x, position), scale)
+    x = torch.cat([encoder.cls.expand(len(x), -1, -1), x], dim=1)
+    for block in encoder.transformer.values():
+        x = block(x, None)
+    values: Tensor = model.head(encoder.encoder_norm(x)[:, 0]).flatten()
     return values
+
+
+def _scaled(height: int, width: int, side: int) -> tuple[int, int]:
+    """Height and width of the copy whose longer side is `side`."""
+    ratio = side / max(height, width)
+    return round(height * ratio), round(width * ratio)
+
+
+def _grids(
+    sides: Sequence[int], patch: int, height: int, width: int
+) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of patches of each copy, and of the picture itself."""
+    sizes = [*(_scaled(height, width, side) for side in sorted(sides)), (height, width)]
+    return tuple((math.ceil(rows / patch), math.ceil(columns / patch)) for rows, columns in sizes)
+
+
+@lru_cache(maxsize=64)
+def _places(
+    grids: tuple[tuple[int, int], ...], side: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Where each patch lies, in a grid of `side` squared places, and in which copy: both (1, N)."""
+    from pyiqa.data.multiscale_trans_util import get_hashed_spatial_pos_emb_index
+
+    position = torch.cat([get_hashed_spatial_pos_emb_index(side, *grid) for grid in grids], dim=1)
+    counts = torch.tensor([rows * columns for rows, columns in grids])
+    scale = torch.arange(len(grids)).repeat_interleave(counts)[None]
+    return position.long().to(device), scale.to(device)
 
 
 def _embedded(model: Any, patches: Tensor) -> Tensor:

@@ -118,14 +118,12 @@ class FrameFeature(Feature):
     """A feature that a network makes from frames: a row for each frame, pair or group of frames.
 
     It is computed by the stages below. The stages of many videos share their forwards, see
-    `metrics.batching`.
+    `metrics.batching`. `encode` and `forward` never look at a value from the host, so that a GPU
+    can record and replay them.
     """
 
     encodes: bool = False
     """Whether each frame goes through `encode` by itself, before frames meet in `forward`."""
-
-    recordable: bool = True
-    """Whether its stages never look at a value from the host, so that a GPU can replay them."""
 
     @abstractmethod
     def items(self, facts: Facts) -> Sequence[tuple[int, ...]]:

@@ -117,7 +117,6 @@ class QualityScores(OfEachFrame):
 
     resize: Literal["longer", "none"]
     backbones = ("musiq",)
-    recordable = False  # pyiqa cuts patches with tensors that it makes on the host
 
     @property
     def choices(self) -> dict[str, Choice]:
