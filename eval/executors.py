@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+import torch
+
 from eval.decode import Read, decode_ahead
 from eval.plan import Plan
 from eval.scoring import Scored, Scorer
@@ -70,9 +72,14 @@ class Local:
             _ = networks[name]  # weights that cannot be read end it before it begins
         if work.captioned:
             networks.captions.captioner.load()
-        ahead, threads = self.videos_at_once or 2, 1
-        if networks.device.type == "cuda":
-            threads = min(DECODING, cores())
-            ahead = self.videos_at_once or max(2, threads)
-        videos = decode_ahead(work.videos, run, ahead, self.read, threads)
+        device = networks.device
+        videos = decode_ahead(work.videos, run, self.held(device), self.read, self._threads(device))
         yield from Scorer(work, networks, run).score(videos)
+
+    def held(self, device: torch.device) -> int:
+        """Videos that are held decoded at once where networks are on this device."""
+        return self.videos_at_once or max(2, self._threads(device))
+
+    def _threads(self, device: torch.device) -> int:
+        """Videos that are decoded at once."""
+        return min(DECODING, cores()) if device.type == "cuda" else 1

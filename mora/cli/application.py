@@ -28,6 +28,7 @@ INTERRUPTED: Final = 130
 MENDABLE: Final = frozenset(
     {
         "builtins.PermissionError",
+        "eval.cache.file.CacheError",
         "eval.ledger.errors.LedgerError",
         "metrics.backbones.loading.WeightsError",
         "metrics.captioners.captioner.CaptionerError",

@@ -13,7 +13,7 @@ CONF: Final = Path(__file__).resolve().parents[1] / "conf"
 LISTS: Final = frozenset({"model", "metrics", "damages"})
 """Settings that take several names."""
 TEXTS: Final = frozenset(
-    {"out", "weights_folder", "prompts.path", "captioner.weights", "captioner.base_url"}
+    {"cache", "out", "weights_folder", "prompts.path", "captioner.weights", "captioner.base_url"}
 )
 """Settings whose value is taken as it is, such as paths."""
 LISTS_OF_TEXTS: Final = frozenset({"videos"})

@@ -1,25 +1,32 @@
 """`mora doctor`: what this machine has, and what can and cannot run on it."""
 
-import math
 import os
 import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
-
-import psutil
+from typing import TYPE_CHECKING, Any, Final
 
 from mora import __version__
 from mora.agents.binding import validate_agents
 from mora.agents.pipelines import PipelineSettings
 from mora.checkpoints import CheckpointError, folder_sha256, mini_weights
 from mora.cli.application import Settings, run
-from mora.cli.runs import RUNS, torch_device
+from mora.cli.evaluate import applicable_metrics, captioning_networks_of, read_videos
+from mora.cli.executor import executor_of
+from mora.cli.forecast import cache_file, rates_of, room_of, size, time_of, videos_held
+from mora.cli.meter import Meter
+from mora.cli.runs import RUNS, run_folder, torch_device
+from mora.errors import SettingError
+
+if TYPE_CHECKING:
+    from eval.cache import Cache
+    from eval.ledger import LedgerReader
 
 PACKAGES: Final = ("torch", "diffusers", "transformers", "open_clip_torch", "pyiqa", "av")
 DEMO_MEMORY: Final = 4e9
@@ -56,7 +63,10 @@ def doctor(settings: Settings) -> int:
         "Media": [h264()],
         "Agents": list(agents(settings["agents"], device)),
         "Metrics": list(metric_weights()),
+        "Cache": [scores_kept(settings)],
     }
+    if settings["run"] is not None or settings["videos"]:
+        groups["Evaluation"] = list(evaluation(settings))
     for title, findings in groups.items():
         print(title)
         for finding in findings:
@@ -65,8 +75,10 @@ def doctor(settings: Settings) -> int:
         print()
     needs = {
         f"mora generate agents={settings['agents']['name']}": ("Machine", "Media", "Agents"),
-        "mora evaluate weights=mini": ("Machine", "Media", "Metrics"),
+        "mora evaluate weights=mini": ("Machine", "Media", "Metrics", "Cache"),
     }
+    if "Evaluation" in groups:
+        needs["this evaluation"] = ("Media", "Cache", "Evaluation")
     status = 0
     for command, titles in needs.items():
         lacking = [each.name for title in titles for each in groups[title] if each.fine is False]
@@ -77,6 +89,8 @@ def doctor(settings: Settings) -> int:
 
 def machine(device: str) -> Iterator[Finding]:
     """Python, packages, device, cores, memory, disk."""
+    from eval.forecast.memory import room
+
     python = sys.version_info[:2]
     yield Finding("Python", platform.python_version(), (3, 11) <= python < (3, 14))
     yield Finding("Mora bench", __version__)
@@ -87,13 +101,15 @@ def machine(device: str) -> Iterator[Finding]:
             yield Finding(package, "not installed; set the project up again", False)
     yield Finding("device", _device(device), True)
     yield Finding("cores", str(_cores()))
-    memory = psutil.virtual_memory()
-    found = f"{_size(memory.available)} free of {_size(memory.total)}"
-    enough = memory.available >= DEMO_MEMORY
-    yield Finding("memory", f"{found}; the demo needs {_size(DEMO_MEMORY)}", enough)
+    memory = room()
+    whose = " that this container may use" if memory.contained else ""
+    found = f"{size(memory.free)} free of {size(memory.total)}{whose}"
+    yield Finding(
+        "memory", f"{found}; the demo needs {size(DEMO_MEMORY)}", memory.free >= DEMO_MEMORY
+    )
     place = next(each for each in (RUNS.absolute(), *RUNS.absolute().parents) if each.exists())
     free = shutil.disk_usage(place).free
-    yield Finding("disk", f"{_size(free)} free at {place}", free >= DEMO_DISK)
+    yield Finding("disk", f"{size(free)} free at {place}", free >= DEMO_DISK)
 
 
 def _cores() -> int | None:
@@ -109,7 +125,7 @@ def _device(device: str) -> str:
     if not device.startswith("cuda"):
         return f"{device}, {torch.get_num_threads()} threads"
     properties = torch.cuda.get_device_properties(device)
-    return f"{device}, {properties.name}, {_size(properties.total_memory)}"
+    return f"{device}, {properties.name}, {size(properties.total_memory)}"
 
 
 def h264() -> Finding:
@@ -174,8 +190,8 @@ def _folder(role: str, folder: Path) -> Finding:
         digest = folder_sha256(folder)
     except CheckpointError as error:
         return Finding(role, str(error), False)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Finding(role, f"{_size(size)}, sha256 {digest[:12]}, {folder}", True)
+    count = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Finding(role, f"{size(count)}, sha256 {digest[:12]}, {folder}", True)
 
 
 def metric_weights() -> Iterator[Finding]:
@@ -193,10 +209,117 @@ def metric_weights() -> Iterator[Finding]:
             yield Finding(name, f"{path} is missing", False)
             continue
         digest = networks.checkpoints([name])[networks.card(name).name]
-        yield Finding(name, f"{_size(path.stat().st_size)}, sha256 {digest[:12]}, {path}", True)
+        yield Finding(name, f"{size(path.stat().st_size)}, sha256 {digest[:12]}, {path}", True)
 
 
-def _size(count: float) -> str:
-    """A number of bytes as a person reads it."""
-    power = min(3, int(math.log10(max(count, 1)) // 3))
-    return f"{count / 1000**power:.{1 if power else 0}f} {('B', 'kB', 'MB', 'GB')[power]}"
+def scores_kept(settings: Settings) -> Finding:
+    """The cache of scores, how large it is, and whether it can be used."""
+    from eval.cache import CacheError, ScoreCache
+
+    path = cache_file(settings["cache"])
+    if path is None:
+        return Finding("scores", "none are kept, with cache=none")
+    try:
+        with _existing_cache(settings) as cache:
+            if cache is None:
+                return Finding("scores", f"none are kept yet; they will be in {path}", True)
+            found = f"{len(ScoreCache(cache, ''))} in {size(cache.size)}, {path}"
+            return Finding("scores", f"{found}; it may be removed when nothing runs", True)
+    except CacheError as error:
+        return Finding("scores", str(error), False)
+
+
+def evaluation(settings: Settings) -> Iterator[Finding]:
+    """What an evaluation with these settings has to do, and what it is forecast to take.
+
+    Raises:
+        SettingError: A setting cannot be used.
+        LedgerError: There is no such run.
+    """
+    from eval.ledger import Ledger
+
+    if not settings["videos"]:
+        with Ledger.read(run_folder(settings["run"])) as ledger:
+            yield from _evaluation(settings, ledger)
+        return
+    if settings["run"] is not None:
+        raise SettingError("expected run=NAME or videos=DIR, not both.")
+    folders = [Path(each) for each in settings["videos"]]
+    with tempfile.TemporaryDirectory() as temporary, Meter() as meter:
+        found, asked = read_videos(settings, Path(temporary), folders, meter)
+        with Ledger.open(Path(temporary), asked) as ledger:
+            ledger.add_videos(found)
+            yield from _evaluation(settings, ledger)
+
+
+def _evaluation(settings: Settings, ledger: "LedgerReader") -> Iterator[Finding]:
+    from eval.cache import CacheError, ScoreCache, device_name, environment
+    from eval.forecast import Forecast, count, forecast
+    from eval.forecast.memory import resident, room
+    from eval.plan import make_plan
+    from metrics.captioners.captioner import NoStore
+    from metrics.networks import MissingWeightsError
+    from metrics.protocol import Protocol
+    from metrics.registry import make_metrics
+
+    protocol = Protocol.model_validate(settings["protocol"])
+    networks = captioning_networks_of(settings, NoStore())
+    names, _ = applicable_metrics(settings, ledger.videos(), protocol, networks)
+    try:
+        work = make_plan(
+            ledger, make_metrics(names, protocol), networks, retry_failures=settings["retry"]
+        )
+    except MissingWeightsError as error:
+        yield Finding("weights", " ".join(str(error).split()), False)
+        return
+    lacking = sum(map(len, work.metrics.values()))
+    executor = executor_of(settings)
+    told: Forecast | None = None
+    known: set[tuple[str, str]] = set()
+    try:
+        with _existing_cache(settings) as cache:
+            if cache is not None:
+                scores = ScoreCache(cache, environment(device_name(networks.device)))
+                for batch in scores.known(work, failures=not settings["retry"]):
+                    known |= {(score.video_id, score.metric) for score in batch}
+            work = work.without(known)
+            todo = count(work, networks)
+            if cache is not None:
+                told = forecast(
+                    todo,
+                    rates_of(cache, networks, settings["executor"]),
+                    resident=resident(),
+                    held=videos_held(executor, networks),
+                    gpu=networks.device.type == "cuda",
+                )
+    except CacheError:
+        return  # `scores_kept` tells of it
+    yield Finding("videos", f"{len(work.videos)} to score, {todo.frames} frames to decode")
+    yield Finding(
+        "scores", f"{lacking - len(known)} to compute, {len(known)} known from other runs"
+    )
+    if not work.videos:
+        return
+    if told is None:
+        yield Finding("forecast", "none: nothing was measured on this device yet")
+        return
+    yield Finding("time", time_of(told))
+    free = room().free
+    for name, said in room_of(told).items():
+        if name == "memory":
+            yield Finding(name, f"{said}; {size(free)} are free", told.memory.value <= free)
+        else:
+            yield Finding(name, said)
+
+
+@contextmanager
+def _existing_cache(settings: Settings) -> "Iterator[Cache | None]":
+    """The cache, if there is one: looking at a machine makes no files on it."""
+    from eval.cache import Cache
+
+    path = cache_file(settings["cache"])
+    if path is None or not path.exists():
+        yield None
+        return
+    with Cache.open(path) as cache:
+        yield cache

@@ -12,6 +12,7 @@ from mora.cli.application import Settings, run
 from mora.cli.captioner import captioner_of
 from mora.cli.executor import executor_of
 from mora.cli.failures import tell_failures
+from mora.cli.forecast import Watch, cache_of
 from mora.cli.meter import Meter
 from mora.cli.runs import run_folder, torch_device, whole_number
 from mora.cli.table import write_tables
@@ -20,8 +21,9 @@ from mora.records import FailureKind, Score, TaskName, Video, content_hash
 
 if TYPE_CHECKING:
     from eval.ledger import Ledger, LedgerReader
-    from metrics.captioners.captioner import Captions
+    from metrics.captioners.captioner import Captions, CaptionStore
     from metrics.networks import Networks
+    from metrics.protocol import Protocol
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,8 +56,40 @@ def evaluate(settings: Settings) -> int:
 
 def evaluate_videos(settings: Settings, folder: Path, videos: Sequence[Path]) -> int:
     """Takes folders of videos into a run, each as a model, and scores them."""
-    from baselines.imported import import_folder
     from eval.ledger import Ledger
+
+    with Meter() as meter:
+        found, asked = read_videos(settings, folder, videos, meter)
+    with Ledger.open(folder, asked) as ledger:
+        gone = {video.id for video in ledger.videos()} - {video.id for video in found}
+        if gone:
+            raise SettingError(
+                f"{folder}: {len(gone)} videos of this run are no longer in the folder. Put them "
+                "back, or name another run with run=."
+            )
+        ledger.add_videos(found)
+        return evaluate_run(settings, ledger)
+
+
+def read_videos(
+    settings: Settings, folder: Path, videos: Sequence[Path], meter: Meter
+) -> tuple[list[Video], dict[str, Any]]:
+    """Looks at folders of videos, each as a model.
+
+    Args:
+        settings: The verb's.
+        folder: Folder of the run that they are for.
+        videos: The folders.
+        meter: Shows how far it is.
+
+    Returns:
+        The videos, and what the run is asked for.
+
+    Raises:
+        SettingError: Two folders have one name, a list of prompts is for several, or there is no
+            video.
+    """
+    from baselines.imported import import_folder
     from prompts.manifest import load_manifest
 
     path = settings["prompts"]["path"]
@@ -74,23 +108,14 @@ def evaluate_videos(settings: Settings, folder: Path, videos: Sequence[Path]) ->
         "prompts": content_hash(origins),
     }
     found: list[Video] = []
-    with Meter() as meter:
-        for place, model in zip(videos, models, strict=True):
-            shown = partial(meter.update, f"read {model}")
-            found += import_folder(
-                place.resolve(), folder, origins, model=model, task=task, report=shown
-            )
+    for place, model in zip(videos, models, strict=True):
+        shown = partial(meter.update, f"read {model}")
+        found += import_folder(
+            place.resolve(), folder, origins, model=model, task=task, report=shown
+        )
     if not found:
         raise SettingError(f"videos={','.join(map(str, videos))}: there are no videos in it.")
-    with Ledger.open(folder, asked) as ledger:
-        gone = {video.id for video in ledger.videos()} - {video.id for video in found}
-        if gone:
-            raise SettingError(
-                f"{folder}: {len(gone)} videos of this run are no longer in the folder. Put them "
-                "back, or name another run with run=."
-            )
-        ledger.add_videos(found)
-        return evaluate_run(settings, ledger)
+    return found, asked
 
 
 def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
@@ -107,12 +132,11 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     from eval import engine
     from eval.cut_texts import find_cut_texts, warnings, write_cut_texts
     from eval.export import export
-    from eval.plan import fingerprint, left_out
+    from eval.plan import fingerprint
     from eval.rendering import render
     from eval.report.looks import Looks
     from eval.report.report import shown_videos, write_report
     from eval.tables import TableSpec, make_table
-    from metrics.captioners.captioner import Captions
     from metrics.protocol import Protocol
     from metrics.registry import make_metrics
 
@@ -120,24 +144,23 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
         raise SettingError(f"{ledger.run} holds no videos yet. `mora generate` goes on with them.")
     protocol = Protocol.model_validate(settings["protocol"])
     spec = TableSpec.model_validate(settings["table"])
-    device = torch_device(settings["executor"]["device"])
-    captioner = captioner_of(settings["captioner"], settings["weights"], device)
-    networks = networks_of(settings, None if captioner is None else Captions(captioner, ledger))
-    without: dict[str, str] = {}
-    if settings["metrics"] is None:
-        without = left_out(ledger.videos(), protocol, networks)
-    names = [name for name in metrics_of(settings) if name not in without]
+    networks = captioning_networks_of(settings, ledger)
+    names, without = applicable_metrics(settings, ledger.videos(), protocol, networks)
     run = ledger.run
     prompts = whole_number("report", settings["report"], least=0)
     shown = shown_videos(ledger, spec.task, prompts)
-    with Meter() as meter:
+    executor = executor_of(settings, Looks(run / "report").reading(shown))
+    with cache_of(settings) as cache, Meter() as meter:
+        watch = Watch(cache, settings, networks, executor, run)
         last = engine.evaluate(
             ledger,
             protocol,
             networks,
             metrics=names,
-            executor=executor_of(settings, Looks(run / "report").reading(shown)),
+            executor=executor,
             retry_failures=settings["retry"],
+            cache=watch.scores,
+            planned=watch.begin,
             report=lambda now: meter.update(
                 "score videos",
                 now.done,
@@ -145,6 +168,7 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
                 failed=f"{now.failed} scores failed" if now.failed else "",
             ),
         )
+        watch.stop()
         cut = find_cut_texts(ledger, protocol, networks)
         table = make_table([ledger], spec, protocol=protocol.name, weights=networks.weights)
         files = [("tables", write_tables(table, run / "tables"))]
@@ -161,6 +185,8 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
                 report=lambda done, total: meter.update("write report", done, total),
             )
             files += [("sheets", list(report.sheets)), ("page", [report.page])]
+        everything = ledger.all_scores()
+        watch.end(everything, last.cached)
     print(render(table, "markdown"))
     for name, paths in files:
         if paths:
@@ -168,13 +194,44 @@ def evaluate_run(settings: Settings, ledger: "Ledger") -> int:
     for line in warnings(cut):
         print(f"cut: {line}", file=sys.stderr)
     asked = {fingerprint(metric, networks).id for metric in make_metrics(names, protocol)}
-    scores = [score for score in ledger.all_scores() if score.fingerprint in asked]
+    scores = [score for score in everything if score.fingerprint in asked]
     if without:
         print(f"left out: {' '.join(without.values())}")
     for told in _inapplicable(scores):
         print(f"not applicable: {told}")
     failures = _failures(ledger.videos(), scores)
     return tell_failures([*failures, *_unscored(ledger, last.unscored), *_unmade(ledger)])
+
+
+def captioning_networks_of(settings: Settings, store: "CaptionStore") -> "Networks":
+    """The set of weights that the settings name, with the captioner that they name.
+
+    Args:
+        settings: The verb's.
+        store: Where captions are kept.
+
+    Raises:
+        SettingError: There is no such set, device or captioner.
+    """
+    from metrics.captioners.captioner import Captions
+
+    device = torch_device(settings["executor"]["device"])
+    captioner = captioner_of(settings["captioner"], settings["weights"], device)
+    return networks_of(settings, None if captioner is None else Captions(captioner, store))
+
+
+def applicable_metrics(
+    settings: Settings, videos: Sequence[Video], protocol: "Protocol", networks: "Networks"
+) -> tuple[list[str], dict[str, str]]:
+    """Names of the metrics to compute, and why others are left out.
+
+    Raises:
+        SettingError: A name is not known or comes twice.
+    """
+    from eval.plan import left_out
+
+    without = left_out(videos, protocol, networks) if settings["metrics"] is None else {}
+    return [name for name in metrics_of(settings) if name not in without], without
 
 
 def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Networks":
@@ -197,7 +254,10 @@ def networks_of(settings: Settings, captions: "Captions | None" = None) -> "Netw
     usual = mini_weights if weights == "mini" else official_weights
     place = usual() if folder is None else Path(folder).expanduser()
     device = torch.device(torch_device(settings["executor"]["device"]))
-    return Networks(weights, place, device, captions)
+    precision = settings["precision"]
+    if precision not in ("exact", "fast"):
+        raise SettingError(f"precision={precision}: expected exact or fast.")
+    return Networks(weights, place, device, captions, precision)
 
 
 def metrics_of(settings: Settings) -> tuple[str, ...]:

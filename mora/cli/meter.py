@@ -102,9 +102,9 @@ class _Work:
         parts = [f"{self.done}/{self.total}", self.notes()]
         if fresh > 0 and self.done < self.total:
             left = elapsed / fresh * (self.total - self.done)
-            parts.append(f"about {_duration(left)} left")
+            parts.append(f"about {duration(left)} left")
         elif self.done == self.total and fresh > 0:
-            parts.append(f"in {_duration(elapsed)}")
+            parts.append(f"in {duration(elapsed)}")
         return ", ".join(part for part in parts if part)
 
 
@@ -119,7 +119,8 @@ def _bars(stream: TextIO) -> Progress:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as a person reads it."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
