@@ -15,12 +15,13 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
 from torch import Tensor
 
-from metrics.capture import Captured
+from metrics.capture import Captured, Row
+from metrics.preprocess import Size
 from mora.errors import machine_fault
 
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
 
 SIZES_WAITING: Final = 4
 """Sizes of frames of which inputs may wait at a time. Beyond, the oldest are run as they are."""
-
-Row = tuple[Tensor, ...]
-"""What a network takes, or gives, for one input: tensors without the axis of the batch."""
-
-
-class Size(NamedTuple):
-    """Height and width of frames in pixels."""
-
-    height: int
-    width: int
 
 
 class Cost(Protocol):

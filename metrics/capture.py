@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 Row = tuple[Tensor, ...]
+"""What a network takes, or gives: of one input, or with the axis of the batch first of all."""
 
 EAGER: Final = 2
 """Forwards that are run as they are before one is recorded: a recording has to pay for itself."""

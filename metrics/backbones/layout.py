@@ -24,6 +24,13 @@ def laid_out(network: Network) -> Network:
     return network
 
 
+def like(x: Tensor, weight: Tensor) -> Tensor:
+    """Brings `x` (N, C, H, W) into the layout of a convolution's weight, if it is in another."""
+    channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return x.contiguous(memory_format=layout)
+
+
 class InstanceNorm(nn.Module):
     """Brings each channel of each sample to mean 0 and variance 1; keeps shape and layout.
 

@@ -37,7 +37,7 @@ from metrics.backbones import published
 from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, one_way
-from metrics.backbones.layout import InstanceNorm, laid_out
+from metrics.backbones.layout import InstanceNorm, laid_out, like
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import Padding, pad_to_multiple
 
@@ -179,16 +179,21 @@ class Raft(nn.Module):
         look_up = one_way(features, after, self.settings.levels, self.settings.radius)
         start = coordinates(features.shape[-2], features.shape[-1], features.device)
         flow = torch.zeros_like(features[:, :2], dtype=torch.float32)
-        motion_encoder = self.update_block.motion_encoder
         recurrence = self.update_block.recurrent_block
-        halves = [_Gru(gru, context) for gru in (recurrence.convgru1, recurrence.convgru2)]
+        halves = [Gru(gru, context) for gru in (recurrence.convgru1, recurrence.convgru2)]
         for _ in range(self.settings.updates):
             flow = flow.detach()  # each update learns from its own step alone (section 3.3)
-            motion = motion_encoder(flow, look_up(start + flow)).to(hidden.dtype)
-            for half in halves:
-                hidden = half(hidden, motion)
-            flow = flow + self.update_block.flow_head(hidden)
+            flow, hidden = self.update(flow, hidden, look_up(start + flow), halves)
             yield flow, hidden
+
+    def update(
+        self, flow: Tensor, hidden: Tensor, seen: Tensor, halves: "list[Gru]"
+    ) -> tuple[Tensor, Tensor]:
+        """The next flow and hidden state, from these and what the correlation shows."""
+        motion = self.update_block.motion_encoder(flow, seen).to(hidden.dtype)
+        for half in halves:
+            hidden = half(hidden, motion)
+        return flow + self.update_block.flow_head(hidden), hidden
 
     def _upsampled(self, flow: Tensor, hidden: Tensor) -> Tensor:
         upsampled: Tensor = upsample_flow(flow, self.mask_predictor(hidden).float())
@@ -209,7 +214,7 @@ class Encoding(NamedTuple):
     context: Tensor
 
 
-class _Gru:
+class Gru:
     """One half of the recurrence, with all convolutions of the context done beforehand.
 
     A gate's convolution takes the state, the context and the motion side by side, so it is the sum
@@ -366,7 +371,9 @@ def flows_between(model: Raft, before: tuple[Tensor, ...], after: tuple[Tensor, 
     Returns:
         float32 (N, 2, H', W'), as `flows` gives it uncropped.
     """
-    return model.flow(Encoding(*before), after[0])
+    weight = model.update_block.flow_head.conv1.weight
+    features, hidden, context = (like(each, weight) for each in before)
+    return model.flow(Encoding(features, hidden, context), after[0])
 
 
 @torch.inference_mode()

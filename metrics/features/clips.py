@@ -8,9 +8,10 @@ from torch import Tensor
 
 from metrics import preprocess
 from metrics.backbones import viclip
-from metrics.batching import Row, Size
+from metrics.capture import Row
 from metrics.features.feature import Choice, Facts, FrameFeature, Part, new_frames
 from metrics.networks import Networks
+from metrics.preprocess import Size
 
 VICLIP_FRAMES = 8
 """Frames that ViCLIP sees."""

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metrics.batching import Lanes, Reading, Row, Size
+from metrics.batching import Lanes, Reading
+from metrics.capture import Row
 from metrics.networks import Networks
+from metrics.preprocess import Size
 from mora.records import Failure, Given, Role
 
 Choice = str | int | float | bool | None

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from metrics import preprocess
 from metrics.backbones import aesthetic, clip, dino, musiq
-from metrics.batching import Row, Size
+from metrics.capture import Row
 from metrics.features import sizes
 from metrics.features.feature import Choice, Facts, FrameFeature
 from metrics.networks import Networks
+from metrics.preprocess import Size
 
 
 class OfEachFrame(FrameFeature):

@@ -7,10 +7,11 @@ from itertools import pairwise
 import torch
 
 from metrics.backbones import amt, raft
-from metrics.batching import Row, Size
+from metrics.capture import Row
 from metrics.features import sizes
 from metrics.features.feature import Choice, Facts, FrameFeature
 from metrics.networks import Networks
+from metrics.preprocess import Size
 
 LARGEST_SHARE = 0.05
 """Share of the pixels, those that move most, whose mean motion stands for a pair of frames."""

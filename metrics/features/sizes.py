@@ -4,7 +4,7 @@ The number follows from the frames' size and the kind of device alone, never fro
 Matrix kernels round differently for other shapes, so the shape is part of the number.
 """
 
-from metrics.batching import Size
+from metrics.preprocess import Size
 
 FORWARD_FRAMES = 16
 """Most frames in a forward of a network that sees single frames."""

@@ -21,11 +21,12 @@ from eval.executors import Local
 from eval.ledger import Ledger
 from eval.plan import Plan, fingerprint, make_plan
 from eval.scoring import Scored, Scorer
-from metrics.batching import Row, Size
+from metrics.capture import Row
 from metrics.features import Decoded, DinoFrames, Feature, Values, sizes
 from metrics.metric import Metric
 from metrics.networks import MissingWeightsError, Networks
 from metrics.object_consistency import ObjectConsistency
+from metrics.preprocess import Size
 from metrics.protocol import load_protocol
 from metrics.registry import METRICS
 from mora.errors import MachineError

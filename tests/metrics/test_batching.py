@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from metrics.batching import SIZES_WAITING, Lanes, Reading, Row, Size
+from metrics.batching import SIZES_WAITING, Lanes, Reading
+from metrics.capture import Row
 from metrics.features import Facts, FrameFeature
 from metrics.networks import Networks
+from metrics.preprocess import Size
 
 NETWORKS = Networks("mini", Path(), torch.device("cpu"))
 

@@ -16,7 +16,6 @@ from metrics import preprocess
 from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
 from metrics.backbones.loading import WeightsError, file_sha256
 from metrics.backbones.padding import FrameTooSmallError
-from metrics.batching import Size
 from metrics.features import (
     AestheticRatings,
     ClipFrames,
@@ -34,6 +33,7 @@ from metrics.features import (
     sizes,
 )
 from metrics.networks import BACKBONES, MissingWeightsError, Networks
+from metrics.preprocess import Size
 
 CPU = torch.device("cpu")
 
