@@ -147,14 +147,18 @@ def test_videos_that_are_not_made_yet_are_told(
     assert "failed: mora: 2 videos are not made yet; `mora generate`" in capsys.readouterr().err
 
 
-def test_killed_and_resumed_or_in_other_batches_it_writes_the_same_bytes(
-    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_killed_and_resumed_or_in_other_batches_or_known_it_writes_the_same_bytes(
+    weights: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for number in range(4):
         _clip(tmp_path / "clips" / f"{number}.mp4", f"evaluate {number}", 3 + number)
     (tmp_path / "clips" / "none.mp4").write_text("this is no video")
-    asked = ["evaluate", "videos=clips", "prompts=none", weights, METRICS]
+    known = ["evaluate", "videos=clips", "prompts=none", weights, METRICS]
+    asked = [*known, "cache=none"]
     # Killed between the two scores of the second video.
     kill_at("eval.ledger.writing:Ledger._record_score", 4, [*asked, "run=./killed/run"], tmp_path)
     with Ledger.read(tmp_path / "killed" / "run") as ledger:
@@ -164,7 +168,11 @@ def test_killed_and_resumed_or_in_other_batches_it_writes_the_same_bytes(
         assert main([*asked, f"executor.batch_size={size}", f"run=./batch{size}/run"]) == 1
     expected = _files(tmp_path / "batch1" / "run")
     assert {"tables/text_to_video.md", "scores/scores.parquet", "report/index.html"} <= {*expected}
-    for other in ("killed", "batch8"):
+    assert main([*known, "run=./first/run"]) == 1
+    assert "known: " not in capsys.readouterr().err
+    assert main([*known, "run=./known/run"]) == 1
+    assert "known: 8 scores came from the cache" in capsys.readouterr().err
+    for other in ("killed", "batch8", "first", "known"):
         assert _files(tmp_path / other / "run") == expected
 
 
