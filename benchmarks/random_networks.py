@@ -12,7 +12,8 @@ from torch import nn
 
 from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
 from metrics.backbones.bands import in_bands
-from metrics.networks import Networks, Weights
+from metrics.backbones.layout import laid_out
+from metrics.networks import Networks, Precision, Weights
 from mora.checkpoints import mini_weights
 
 BUILD: Mapping[str, Callable[[Any], nn.Module]] = {
@@ -20,8 +21,8 @@ BUILD: Mapping[str, Callable[[Any], nn.Module]] = {
     "clip_b32": clip.build,
     "clip_l14": clip.build,
     "aesthetic": aesthetic.build,
-    "amt": lambda settings: in_bands(amt.Amt(settings)),
-    "raft": lambda settings: in_bands(raft.Raft(settings)),
+    "amt": lambda settings: laid_out(in_bands(amt.Amt(settings))),
+    "raft": lambda settings: laid_out(in_bands(raft.Raft(settings))),
     "musiq": lambda settings: musiq.lean(musiq.build(settings)),
     "viclip": viclip.ViClip,
 }
@@ -33,10 +34,13 @@ class RandomNetworks(Networks):
     Args:
         weights: Whose sizes.
         device: Where.
+        precision: How they compute.
     """
 
-    def __init__(self, weights: Weights, device: torch.device) -> None:
-        super().__init__(weights, mini_weights(), device)
+    def __init__(
+        self, weights: Weights, device: torch.device, precision: Precision = "exact"
+    ) -> None:
+        super().__init__(weights, mini_weights(), device, precision=precision)
         self._built: dict[str, Any] = {}
 
     def check(self, names: Iterable[str]) -> None:
@@ -57,5 +61,6 @@ class RandomNetworks(Networks):
             torch.manual_seed(0)
             with torch.device(self.device):
                 network = BUILD[name](card.settings)
-            self._built[card.name] = network.eval().requires_grad_(requires_grad=False)
+            network = network.eval().requires_grad_(requires_grad=False)
+            self._built[card.name] = self.ready(name, network)
         return self._built[card.name]

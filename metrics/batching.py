@@ -163,7 +163,8 @@ class Lanes:
             batch = feature.batch(size, self.networks)
 
             def forward(inputs: Row) -> Row:
-                return of_stage(inputs, size, self.networks)
+                with self.networks.computing(feature.backbones[0]):
+                    return of_stage(inputs, size, self.networks)
 
             run = forward if self._pool is None else Captured(forward, self._pool)
             lanes[feature, stage] = Lane(batch, run, self.networks.device)
@@ -218,8 +219,9 @@ class Reading:
         return sum(cost() for cost in self._costs)
 
     def values(self) -> Tensor:
-        """What came out, a row for each item, on the device."""
-        return torch.stack([row for row in self._rows if row is not None])
+        """What came out, a row for each item, on the device, in float32 or float64."""
+        rows = torch.stack([row for row in self._rows if row is not None])
+        return rows if rows.dtype == torch.float64 else rows.float()
 
     def read(self, first: int, frames: Tensor) -> None:
         """Takes the next frames of the video.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 from tokenizers import Tokenizer
 
-from metrics.backbones import aesthetic, amt, bert, bpe, clip, dino, musiq, raft, viclip
+from metrics.backbones import aesthetic, amt, bert, bpe, clip, dino, fast, musiq, raft, viclip
 from metrics.backbones.card import Address, Card, HubFile, Shipped
 from metrics.backbones.loading import file_sha256
 from metrics.captioners.captioner import Captions
@@ -68,6 +69,10 @@ BACKBONES: dict[str, Backbone] = {
 }
 """The networks by the names that features ask for. One miniature CLIP stands for both, and its text
 tower for BERT."""
+
+
+_WAYS: dict[str, fast.Name] = {name: name for name in fast.WAYS}
+"""Networks that have a way to be fast; the others, which read texts once, are exact."""
 
 
 def weights_path(card: Card[Any], folder: Path) -> Path:
@@ -205,6 +210,17 @@ class Networks:
             self.seconds_loading += time.perf_counter() - began
         return self._loaded[card.name]
 
+    def ready(self, name: str, network: Any) -> Any:
+        """Readies a loaded network for the precision that was asked for."""
+        return fast.prepared(_WAYS[name], network) if self._fast(name) else network
+
+    def computing(self, name: str) -> AbstractContextManager[None]:
+        """What the forwards of the network `name` are computed in."""
+        return fast.computing(_WAYS[name], self.device) if self._fast(name) else nullcontext()
+
+    def _fast(self, name: str) -> bool:
+        return self.precision == "fast" and name in _WAYS
+
     def tokens(self, name: str, text: str) -> torch.Tensor:
         """A text as the network `name` reads it: int64 `(1, context)` on the device."""
         return self._tokens(name, text).ids.to(self.device)
@@ -231,7 +247,8 @@ class Networks:
             tokens = bert.Tokens(*(each.to(self.device) for each in bert.tokenize(reader, [text])))
             embedding = bert.sentence_features(self["sentence"], tokens, pooling)
         else:
-            embedding = clip.text_features(self["sentence"], self.tokens("sentence", text))
+            with self.computing("clip_b32"):
+                embedding = clip.text_features(self["clip_b32"], self.tokens("clip_b32", text))
         array: NDArray[np.float32] = embedding.cpu().numpy()
         return array
 

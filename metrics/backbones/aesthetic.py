@@ -73,4 +73,6 @@ def scores(head: nn.Linear, features: Tensor) -> Tensor:
     Returns:
         float32 `(B,)`, ratings meant for 1 to 10 and not clamped to it.
     """
-    return head(F.normalize(features.float(), dim=-1))[:, 0]
+    # In half precision, where CLIP may be, the rating itself would be rounded to 0.004.
+    with torch.autocast(features.device.type, enabled=False):
+        return head(F.normalize(features.float(), dim=-1))[:, 0]

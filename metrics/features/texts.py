@@ -33,7 +33,8 @@ class TextFeature(Feature):
         text = video.facts.prompt if which == "prompt" else video.facts.style
         if text is None:
             raise ValueError(f"the video has no {which}; a metric that needs it has to refuse it")
-        embedding: Values = self.embed(text, networks).cpu().numpy()
+        with networks.computing(self.backbones[0]):
+            embedding: Values = self.embed(text, networks).float().cpu().numpy()
         return embedding
 
 
