@@ -125,8 +125,8 @@ class Watch:
         took = self._session.end(scores)
         parts = [
             _against("", before.seconds, took.seconds, duration),
-            _against("memory ", before.memory, took.memory, size),
-            _against("GPU memory ", before.device_memory, took.device_memory, size),
+            _against("memory ", _corrected(before.memory), took.memory, size),
+            _against("GPU memory ", _corrected(before.device_memory), took.device_memory, size),
             _against("disk ", before.disk, took.disk, size),
         ]
         print(f"took: {', '.join(part for part in parts if part)}", file=sys.stderr)
@@ -180,6 +180,11 @@ def _about(estimate: "Estimate", words: Any) -> str:
         return f"about {words(estimate.value)}"
     earlier = "the last was" if estimate.past == 1 else f"the last {estimate.past} were"
     return f"about {words(estimate.value)} ({low} to {high}, as far as {earlier} off)"
+
+
+def _corrected(estimate: "Estimate | None") -> "Estimate | None":
+    """The estimate, unless it is only the least that is needed, which is no forecast."""
+    return estimate if estimate is not None and estimate.past else None
 
 
 def _against(name: str, expected: "Estimate | None", took: float | None, words: Any) -> str:
