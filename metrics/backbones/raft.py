@@ -36,7 +36,7 @@ from torchvision.models.optical_flow.raft import (
 from metrics.backbones import published
 from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.correlation import coordinates, one_way
+from metrics.backbones.correlation import LookUp, coordinates, one_way
 from metrics.backbones.layout import InstanceNorm, laid_out, like
 from metrics.backbones.loading import filled, read_card
 from metrics.backbones.padding import Padding, pad_to_multiple
@@ -183,14 +183,22 @@ class Raft(nn.Module):
         halves = [Gru(gru, context) for gru in (recurrence.convgru1, recurrence.convgru2)]
         for _ in range(self.settings.updates):
             flow = flow.detach()  # each update learns from its own step alone (section 3.3)
-            flow, hidden = self.update(flow, hidden, look_up(start + flow), halves)
+            flow, hidden = self.update(flow, hidden, start, look_up, halves)
             yield flow, hidden
 
     def update(
-        self, flow: Tensor, hidden: Tensor, seen: Tensor, halves: "list[Gru]"
+        self, flow: Tensor, hidden: Tensor, start: Tensor, look_up: LookUp, halves: "list[Gru]"
     ) -> tuple[Tensor, Tensor]:
-        """The next flow and hidden state, from these and what the correlation shows."""
-        motion = self.update_block.motion_encoder(flow, seen).to(hidden.dtype)
+        """The next flow and hidden state.
+
+        Args:
+            flow: (B, 2, h, w), in pixels of that size.
+            hidden: (B, `hidden`, h, w).
+            start: Each pixel's own place.
+            look_up: Looks at the other frame.
+            halves: Both halves of the recurrence.
+        """
+        motion = self.update_block.motion_encoder(flow, look_up(start + flow)).to(hidden.dtype)
         for half in halves:
             hidden = half(hidden, motion)
         return flow + self.update_block.flow_head(hidden), hidden
