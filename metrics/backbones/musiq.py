@@ -155,7 +155,7 @@ def scores(model: nn.Module, frames: Tensor, resize: Resize = "longer") -> Tenso
     check_proportions(height, width)
     device = next(model.parameters()).device
     pictures = torch.cat([resized(frame.to(device).float(), resize) for frame in frames.split(1)])
-    return _quality(model, pictures / 255)
+    return _quality(model, pictures / 255).float()
 
 
 def tokens(settings: MusiqSettings, height: int, width: int, resize: Resize = "longer") -> int:
@@ -172,8 +172,6 @@ def _quality(model: Any, pictures: Tensor) -> Tensor:
     pyiqa fills the patches of the smaller copies up to as many as a square picture would have, and
     masks them out again. Here none are made.
     """
-    from pyiqa.data.multiscale_trans_util import extract_image_patches
-
     options = model.data_preprocess_opts
     patch, sides = model.patch_size, tuple(sorted(options["longer_side_lengths"]))
     height, width = pictures.shape[-2:]
@@ -182,10 +180,8 @@ def _quality(model: Any, pictures: Tensor) -> Tensor:
         F.interpolate(pixels, _scaled(height, width, side), mode="bicubic", align_corners=False)
         for side in sides
     ]
-    copies = [extract_image_patches(each, patch, patch) for each in (*smaller, pixels)]
-    patches = torch.cat(copies, dim=2)
-    cut = patches.transpose(1, 2).reshape(-1, 3, patch, patch)
-    embedded = torch.cat([_embedded(model, chunk) for chunk in cut.split(PATCHES)])
+    patches = torch.cat([_cut(each, patch) for each in (*smaller, pixels)], dim=1).flatten(0, 1)
+    embedded = torch.cat([_embedded(model, chunk) for chunk in patches.split(PATCHES)])
     grids = _grids(sides, patch, height, width)
     position, scale = _places(grids, options["hse_grid_size"], pictures.device)
     encoder = model.transformer_encoder
@@ -223,6 +219,18 @@ def _places(
     counts = torch.tensor([rows * columns for rows, columns in grids])
     scale = torch.arange(len(grids)).repeat_interleave(counts)[None]
     return position.long().to(device), scale.to(device)
+
+
+def _cut(pictures: Tensor, side: int) -> Tensor:
+    """Cuts pictures (N, 3, H, W) into patches (N, P, 3, `side`, `side`), row by row.
+
+    What the last ones lack is zero, half of it before the first and half behind the last.
+    """
+    rows, columns = (math.ceil(length / side) for length in pictures.shape[-2:])
+    below, beside = rows * side - pictures.shape[-2], columns * side - pictures.shape[-1]
+    around = (beside // 2, beside - beside // 2, below // 2, below - below // 2)
+    grid = F.pad(pictures, around).unflatten(3, (columns, side)).unflatten(2, (rows, side))
+    return grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
 
 
 def _embedded(model: Any, patches: Tensor) -> Tensor:
