@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eval.ledger import LedgerReader
+from metrics.drift import DRIFT
 from metrics.features import Choice
 from metrics.metric import Metric
 from metrics.networks import Networks
@@ -125,13 +126,19 @@ def left_out(videos: Iterable[Video], protocol: Protocol, networks: Networks) ->
 
 
 def fingerprint(metric: Metric, networks: Networks) -> Fingerprint:
-    """All that a metric's numbers depend on here."""
+    """All that a metric's numbers depend on here.
+
+    Of precision `fast` it says how far a score was seen to drift from `exact`.
+    """
+    choices = {**metric.choices, **_captioner(metric, networks)}
+    if networks.precision == "fast" and metric.name in DRIFT:
+        choices["fast_drift"] = DRIFT[metric.name]
     return Fingerprint(
         metric=metric.name,
         protocol=metric.protocol.name,
         decoder=DECODER,
         precision=networks.precision,
-        choices={**metric.choices, **_captioner(metric, networks)},
+        choices=choices,
         checkpoints=networks.checkpoints(_backbones([metric])),
         weights=networks.weights,
         code=__version__,

@@ -460,6 +460,22 @@ def test_a_fingerprint_holds_what_the_number_depends_on(networks: Networks) -> N
     assert paper.id != print_.id
 
 
+def test_fast_is_another_fingerprint_and_near_to_exact(
+    clips: Path, networks: Networks, expected: dict[tuple[str, str], Score], tmp_path: Path
+) -> None:
+    fast = Networks("mini", networks.folder, torch.device("cpu"), precision="fast")
+    print_ = fingerprint(METRICS["imaging_quality"](SOUND), fast)
+    assert print_.precision == "fast"
+    assert 0 < print_.choices["fast_drift"] < 1e-4
+    found = score(tmp_path, copies(clips, tmp_path), fast)
+    for key, each in found.items():
+        of = expected[key]
+        assert each.fingerprint != of.fingerprint
+        assert each.value == pytest.approx(of.value, abs=2e-2), key
+    moved = [each.value != expected[key].value for key, each in found.items()]
+    assert any(moved), "nothing was computed otherwise"
+
+
 def test_the_style_label_comes_from_the_prompts_tags(
     clips: Path, networks: Networks, tmp_path: Path
 ) -> None:
