@@ -3,7 +3,8 @@
 So work the published programs: each metric is a program of its own, which decodes all videos
 itself and pushes single frames, or single pairs of frames, through its network. RAFT brings the
 flow of each of its updates to the full size, although only the last is used; the frames of a pair
-are encoded anew for the next pair. The networks and their arithmetic are this project's.
+are encoded anew for the next pair: RAFT's forward is torchvision's. The other networks and their
+arithmetic are this project's.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchvision.models.optical_flow.raft import RAFT, CorrBlock
 
 from metrics import preprocess
 from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
@@ -98,11 +100,19 @@ def motion_smoothness(path: Path, _prompt: str, networks: Networks) -> Tensor:
 
 
 def dynamic_degree(path: Path, _prompt: str, networks: Networks) -> Tensor:
-    """RAFT pair by pair, each update's flow at the full size."""
+    """RAFT pair by pair, by torchvision's own forward, which is the published one."""
     frames, fps = _frames(path, networks)
-    network: raft.Raft = networks["raft"]
+    ours: raft.Raft = networks["raft"]
+    settings = ours.settings
+    network = RAFT(
+        feature_encoder=ours.feature_encoder,
+        context_encoder=ours.context_encoder,
+        corr_block=CorrBlock(num_levels=settings.levels, radius=settings.radius),
+        update_block=ours.update_block,
+        mask_predictor=ours.mask_predictor,
+    )
     return _sum(
-        network.all_flows(_padded(a), _padded(b))[-1]
+        network(_padded(a), _padded(b), num_flow_updates=settings.updates)[-1]
         for a, b in pairwise(_ones(frames[:: max(1, round(fps / RATE))]))
     )
 
@@ -124,7 +134,7 @@ def _ones(frames: Tensor) -> list[Tensor]:
 
 
 def _padded(frame: Tensor) -> Tensor:
-    return pad_to_multiple(frame.float(), multiple=8, smallest=128, network="RAFT")[0]
+    return pad_to_multiple(frame / 127.5 - 1, multiple=8, smallest=128, network="RAFT")[0]
 
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:
