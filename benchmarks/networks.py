@@ -133,7 +133,7 @@ CASES = (
     Case("dino", lambda: dino.Dino(dino.OFFICIAL.settings), by_dino, (25,)),
     Case("clip_b32", lambda: clip.build(clip.B32.settings), by_clip, (25,)),
     Case("clip_l14", lambda: clip.build(clip.L14.settings), by_clip, (25,)),
-    Case("musiq", lambda: musiq.build(musiq.OFFICIAL.settings), by_musiq, (25,)),
+    Case("musiq", lambda: musiq.lean(musiq.build(musiq.OFFICIAL.settings)), by_musiq, (25,)),
     Case("viclip", lambda: viclip.ViClip(viclip.OFFICIAL.settings), by_viclip, (1,)),
     Case("raft", lambda: raft.Raft(raft.OFFICIAL.settings), by_raft, (8, 1, 2, 4, 24)),
     Case("amt", lambda: amt.Amt(amt.OFFICIAL.settings), by_amt, (4, 1, 2, 8, 12)),

@@ -78,13 +78,13 @@ def prepared(name: Name, network: Network, way: Way | None = None) -> Network:
             module.to(half)
     if way.channels_last:
         network.to(memory_format=torch.channels_last)
-    part, method = _part(name, network)
-    if way.compiled:
-        # Of RAFT a single update: all of them in one piece would take as many times as long.
-        inner = "update" if name == "raft" else method
-        vars(part)[inner] = torch.compile(getattr(part, inner), dynamic=False)
-    if way.graphed and device.type == "cuda":
-        vars(part)[method] = Graphed(getattr(part, method))
+    for part, method in _parts(name, network):
+        if way.compiled:
+            # Of RAFT a single update: all of them in one piece would take as many times as long.
+            inner = "update" if name == "raft" else method
+            vars(part)[inner] = torch.compile(getattr(part, inner), dynamic=False)
+        if way.graphed and device.type == "cuda":
+            vars(part)[method] = Graphed(getattr(part, method))
     return network
 
 
@@ -161,16 +161,17 @@ def _half(way: Way, device: torch.device) -> torch.dtype | None:
     return way.half
 
 
-def _part(name: Name, network: Any) -> tuple[Any, str]:
-    """Where a network's work is done: a module, and its method that takes and gives tensors."""
+def _parts(name: Name, network: Any) -> list[tuple[Any, str]]:
+    """Where a network's work is done: modules, and their methods that take and give tensors."""
     match name:
         case "clip_b32" | "clip_l14":
-            return network.visual, "forward"
+            return [(network.visual, "forward")]
         case "viclip":
-            return network.vision_encoder, "forward"
+            return [(network.vision_encoder, "forward")]
         case "musiq":
-            return network.transformer_encoder, "forward"
+            blocks = network.transformer_encoder.transformer.values()
+            return [(block, "forward") for block in blocks]
         case "raft":
-            return network, "flow"
+            return [(network, "flow")]
         case _:
-            return network, "forward"
+            return [(network, "forward")]
