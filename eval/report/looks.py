@@ -68,13 +68,16 @@ class Looks:
         return Look(self._poster(media), np.stack(np.split(strip, strip.shape[1] // WIDTH, axis=1)))
 
     def reading(self, videos: Collection[Video]) -> Read:
-        """Returns a way to read videos that keeps what the report shows of some of them."""
+        """Returns a way to read videos that keeps what the report shows of some of them.
+
+        It is kept below the run's folder as the reader sees it, which may be on another machine.
+        """
         shown = {video.id for video in videos}
 
         def read(video: Video, run: Path) -> Clip | Pieces | Failure:
             clip = decode(video, run)
             if video.id in shown and video.media is not None and isinstance(clip, Clip):
-                self.keep(video.media, clip)
+                Looks(run / self.folder.name).keep(video.media, clip)
             return clip
 
         return read

@@ -1,0 +1,1 @@
+"""Scoring on several GPUs or machines, with Ray; told in `docs/distributed.md`."""
