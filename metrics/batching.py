@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from metrics.networks import Networks
 
 SIZES_WAITING: Final = 4
-"""Sizes of frames of which inputs may wait at a time. Beyond, the oldest are run as they are."""
+"""Sizes of frames that have lanes at a time. Beyond, what waits in the oldest is run as it is."""
 
 
 class Cost(Protocol):
@@ -154,7 +154,9 @@ class Lanes:
         """The lane of a feature's stage, `encode` or `forward`, for frames of a size."""
         if size not in self._lanes:
             while len(self._lanes) >= SIZES_WAITING:
-                self._flush(next(iter(self._lanes)))
+                oldest = next(iter(self._lanes))
+                self._flush(oldest)
+                del self._lanes[oldest]
             self._lanes[size] = {}
         self._lanes.move_to_end(size)
         lanes = self._lanes[size]
@@ -172,15 +174,14 @@ class Lanes:
 
     def flush(self) -> None:
         """Runs all that waits, full or not."""
-        while self._lanes:
-            self._flush(next(iter(self._lanes)))
+        for size in list(self._lanes):
+            self._flush(size)
 
     def _flush(self, size: Size) -> None:
         for stage in ("encode", "forward"):
             for (_, of), lane in list(self._lanes[size].items()):
                 if of == stage and lane.waiting:
                     lane.run()
-        del self._lanes[size]
 
 
 class Reading:
