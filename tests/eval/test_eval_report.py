@@ -183,9 +183,9 @@ def test_videos_that_no_browser_plays_have_a_picture_instead(tmp_path):
     assert ("src", f"posters/{media.sha256}.png") in page.addresses
 
 
-def test_what_was_kept_while_scoring_is_what_a_decoded_video_gives(ledger, tmp_path, monkeypatch):
+def test_what_was_kept_while_scoring_is_what_a_decoded_video_gives(ledger, monkeypatch):
     decoded = _write(ledger).page.parent
-    looks = Looks(tmp_path / "kept")
+    looks = Looks(ledger.run / "kept")
     videos = [video for video in ledger.videos() if video.media is not None]
     read = looks.reading(videos[1:])
     for video in ledger.videos():
