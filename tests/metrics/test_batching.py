@@ -22,6 +22,7 @@ class Differences(FrameFeature):
     """Sum of the absolute differences of frames two apart; frames are doubled by themselves."""
 
     size: int
+    backbones = ("dino",)
     encodes = True
 
     def items(self, facts: Facts) -> Sequence[tuple[int, ...]]:
