@@ -389,7 +389,7 @@ def main() -> None:
 
 def measure(device: torch.device) -> dict[str, Any]:
     """All figures of one device."""
-    from eval.engine import exact
+    from eval.scoring import exact
 
     with tempfile.TemporaryDirectory() as name, exact():
         folder = Path(name)
