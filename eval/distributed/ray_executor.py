@@ -269,7 +269,7 @@ class _Crew:
                 self._failed_starts = 0
                 return
             for scored in answer:
-                self._check_sight(scored, member)
+                check_sight(scored, self._run, member.machine)
                 self._hands.finished(member.name, scored.video.id)
                 yield scored
             del member.calls[ref]
@@ -297,25 +297,6 @@ class _Crew:
         if len(self._members) < self._hands.left:
             self._start()
 
-    def _check_sight(self, scored: Scored, member: _Member) -> None:
-        """A file that is here and that a worker does not find is no failure of the video.
-
-        Raises:
-            UnlikeWorkerError: There is one.
-        """
-        from eval.distributed.worker import UnlikeWorkerError
-
-        failures = (score.failure for score in scored.scores)
-        if any(each is not None and each.kind == FailureKind.NOT_FOUND for each in failures):
-            here = [path for path in _paths(scored.video, self._run) if path.exists()]
-            if len(here) == len(_paths(scored.video, self._run)):
-                raise UnlikeWorkerError(
-                    f"the worker on {member.machine} does not find "
-                    f"{' or '.join(map(str, here))}, which is there for this process. Put the "
-                    "media on storage that all machines share under one path, or upload all of "
-                    "the run to executor.run_at."
-                )
-
     def _no_room(self) -> str:
         found, need = room(), self._need
         return (
@@ -323,6 +304,31 @@ class _Crew:
             f"{need['CPU']:g} cores and {need['GPU']:g} GPUs on one machine; the cluster has "
             f"{found['CPU']:g} and {found['GPU']:g}. Lower executor.cpus or executor.gpus, or wait "
             "until others have left."
+        )
+
+
+def check_sight(scored: Scored, run: Path, machine: str | None) -> None:
+    """Sees to it that a file that a worker does not find is not taken for the video's failure.
+
+    Args:
+        scored: What a worker made of a video.
+        run: Folder of the run, here.
+        machine: The worker's.
+
+    Raises:
+        UnlikeWorkerError: It found no file where this process does.
+    """
+    from eval.distributed.worker import UnlikeWorkerError
+
+    failures = (score.failure for score in scored.scores)
+    if not any(each is not None and each.kind == FailureKind.NOT_FOUND for each in failures):
+        return
+    paths = _paths(scored.video, run)
+    if paths and all(path.exists() for path in paths):
+        raise UnlikeWorkerError(
+            f"the worker on {machine} does not find {' or '.join(map(str, paths))}, which is there "
+            "for this process. Put the media on storage that all machines share under one path, or "
+            "copy all of the run to executor.run_at."
         )
 
 

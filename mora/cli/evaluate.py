@@ -311,10 +311,10 @@ def _inapplicable(scores: Sequence[Score]) -> list[str]:
 
 
 def _unscored(ledger: "LedgerReader", reasons: Mapping[str, str]) -> list[str]:
-    """Videos that memory did not suffice for, a line each. They are no failures of the videos."""
+    """Videos that a machine did not suffice for, a line each. They are no failures of the videos."""
     return [
-        f"{video.model}, {video.prompt_id}: not scored on all metrics, memory ran out "
-        f"({reasons[video.id]}). Run again with executor.batch_size=1, or on a machine with more."
+        f"{video.model}, {video.prompt_id}: not scored on all metrics ({reasons[video.id]}). Run "
+        "again; where memory ran out, with executor.batch_size=1 or on a machine with more."
         for video in ledger.videos()
         if video.id in reasons
     ]

@@ -31,21 +31,17 @@ def executor_of(settings: Settings, read: "Read | None" = None) -> "Executor":
     return Local(count, read)
 
 
-def only_local(settings: Settings, verb: str) -> None:
-    """Refuses executors that the verb does not know how to use.
-
-    Args:
-        settings: The verb's.
-        verb: Its name.
+def require_local(settings: Settings) -> None:
+    """Says that videos are made in one process only.
 
     Raises:
-        SettingError: Another than `local` is named.
+        SettingError: Another executor than `local` is named.
     """
     name = settings["executor"]["name"]
     if name != "local":
         raise SettingError(
-            f"executor={name}: `mora {verb}` runs in one process. Use executor=local; "
-            "docs/distributed.md says how to share the work between machines."
+            f"executor={name}: videos are made in one process, so far. Make them with "
+            "executor=local; docs/distributed.md says how several machines share that work."
         )
 
 

@@ -7,6 +7,7 @@ from baselines.registry import make_baseline
 from eval.ledger import HARMLESS, Ledger
 from mora.agents.binding import Agents, bind
 from mora.cli.application import Settings, run
+from mora.cli.executor import require_local
 from mora.cli.failures import tell_failures
 from mora.cli.meter import Meter
 from mora.cli.runs import quieten, run_folder, torch_device, whole_number
@@ -50,6 +51,7 @@ def make_videos(settings: Settings, meter: Meter) -> list[Video]:
         LedgerError: The run is busy, or was asked for with other settings.
         CheckpointError: Weights are missing.
     """
+    require_local(settings)
     task = TaskName(settings["task"]["name"])
     prompts = read_prompts(settings, task)
     samples = whole_number("samples", settings["samples"], least=1)

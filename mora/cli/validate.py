@@ -85,7 +85,7 @@ def validate(settings: Settings) -> int:
     failures = [f"{told} ({count} clips)" for told, count in results.failures.items()]
     if lacks:
         reason = next(iter(lacks.values()))
-        failures.append(f"memory ran out, not scored on all metrics ({len(lacks)} clips): {reason}")
+        failures.append(f"not scored on all metrics ({len(lacks)} clips): {reason}")
     return tell_failures(failures)
 
 

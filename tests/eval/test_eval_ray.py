@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,20 @@ from goldens.golden import clip as golden_clip
 
 import eval.engine as engine
 from eval.decode import Pieces, decode
-from eval.distributed.ray_executor import RayExecutor
+from eval.distributed.ray_executor import RayExecutor, check_sight
 from eval.executors import Local
 from eval.ledger import Ledger
+from eval.plan import make_plan
+from eval.scoring import Scored
+from lab.world.reader import WorldReader
+from metrics.captioners.captioner import Captions, NoStore
 from metrics.networks import Networks
 from metrics.protocol import load_protocol
+from metrics.registry import make_metrics
 from mora.checkpoints import mini_weights
+from mora.errors import MachineError, SettingError
 from mora.media import Clip, ref, write_video
-from mora.records import Failure, Score, Video
+from mora.records import Failure, FailureKind, Role, Score, Video
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -255,7 +262,10 @@ def test_killed_and_interrupted_drivers_leave_no_process_and_the_run_goes_on(
             everyone = psutil.Process(driver.pid).children(recursive=True)
             assert any("raylet" in each.name() for each in everyone)
             assert strangers(everyone) == []
-            driver.send_signal(signal_)
+            if signal_ == signal.SIGINT:  # as a terminal sends it: to all that it started
+                os.killpg(driver.pid, signal_)
+            else:
+                driver.send_signal(signal_)
             assert driver.wait(60) == status
         finally:
             driver.kill()
@@ -266,6 +276,80 @@ def test_killed_and_interrupted_drivers_leave_no_process_and_the_run_goes_on(
     with Ledger.open(run) as ledger:
         engine.evaluate(ledger, SOUND, networks, metrics=METRICS)
         assert timeless(ledger, run) == expected
+
+
+def test_what_cannot_be_done_is_said_before_it_begins(
+    nodes: "Cluster", clips: Path, networks: Networks, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    executor = RayExecutor(workers=1, cpus=64, address=nodes.address, patience=0.5)
+    with pytest.raises(MachineError, match="needs 64 cores and 0 GPUs on one machine; the cluster"):
+        score(clips, run, networks, executor)
+    captioning = Networks(
+        "mini", networks.folder, networks.device, Captions(WorldReader(), NoStore())
+    )
+    videos = [
+        each.model_copy(update={"companions": {Role.INPUT_IMAGE: each.media}})
+        for each in videos_of(clips, run)
+    ]
+    with Ledger.open(tmp_path / "captioned", {}) as ledger:
+        ledger.add_videos(videos)
+        with pytest.raises(SettingError, match="executor=ray asks no captioner"):
+            engine.evaluate(ledger, SOUND, captioning, metrics=["video_ti"], executor=RayExecutor())
+
+
+def test_a_worker_that_would_compute_something_else_computes_nothing(
+    clips: Path, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eval.distributed import worker
+
+    run = tmp_path / "run"
+    with Ledger.open(run, {}) as ledger:
+        ledger.add_videos(videos_of(clips, run))
+        work = make_plan(ledger, make_metrics(METRICS, SOUND), networks)
+    job = worker.Job(
+        work=work,
+        weights="mini",
+        precision="exact",
+        weights_folder=str(networks.folder),
+        checkpoints=networks.checkpoints(work.backbones),
+        run=str(run),
+        fetched=False,
+        read=None,
+        videos_at_once=1,
+        decoding=1,
+        threads=1,
+        on_gpu=False,
+        device=None,
+    )
+    monkeypatch.setattr(worker.ray, "get", lambda given: given)
+    same = worker.versions()
+    for versions, changed, said in (
+        ({**same, "torch": "1.0"}, {}, "has torch .*, expected 1.0 as here"),
+        (same, {"checkpoints": {"dino_mini": "0"}}, "other weights in .*: dino_mini differ"),
+        (same, {"weights_folder": str(tmp_path)}, "lacks weights"),
+        (same, {"run": str(tmp_path / "elsewhere")}, "sees no run in .*elsewhere"),
+        (same, {"device": "NVIDIA H100"}, "this process would on NVIDIA H100"),
+    ):
+        with pytest.raises(worker.UnlikeWorkerError, match=said):
+            worker.Worker().prepare(versions, [replace(job, **changed)])
+    alike = worker.Worker()
+    assert alike.prepare(same, [job]) == alike.machine
+    assert [each.video.id for each in alike.score(["1"])] == ["1"]
+
+
+def test_a_file_that_only_the_worker_misses_is_no_failure_of_the_video(
+    clips: Path, tmp_path: Path
+) -> None:
+    from eval.distributed.worker import UnlikeWorkerError
+
+    video = videos_of(clips, tmp_path)[0]
+    missing = Failure(kind=FailureKind.NOT_FOUND, message="there is no such file")
+    found = Scored(video, (Score(video_id="0", metric="tcon", fingerprint="f", failure=missing),))
+    with pytest.raises(UnlikeWorkerError, match=r"the worker on far does not find .*0\.mp4"):
+        check_sight(found, tmp_path, "far")
+    (tmp_path / "0.mp4").unlink()
+    check_sight(found, tmp_path, "far")
 
 
 def evaluation(run: Path, temporary: Path) -> "subprocess.Popen[bytes]":
@@ -286,6 +370,7 @@ def evaluation(run: Path, temporary: Path) -> "subprocess.Popen[bytes]":
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 
