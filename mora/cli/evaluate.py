@@ -311,7 +311,7 @@ def _inapplicable(scores: Sequence[Score]) -> list[str]:
 
 
 def _unscored(ledger: "LedgerReader", reasons: Mapping[str, str]) -> list[str]:
-    """Videos that a machine did not suffice for, a line each. They are no failures of the videos."""
+    """Videos that a machine did not suffice for, a line each; no failures of the videos."""
     return [
         f"{video.model}, {video.prompt_id}: not scored on all metrics ({reasons[video.id]}). Run "
         "again; where memory ran out, with executor.batch_size=1 or on a machine with more."
