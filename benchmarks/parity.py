@@ -32,7 +32,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from goldens import golden, official, parity
 
 from metrics import preprocess
-from metrics.backbones import aesthetic, amt, bpe, dino, musiq, raft, viclip
+from metrics.backbones import aesthetic, amt, bpe, clip, dino, musiq, raft, viclip
 from metrics.networks import BACKBONES
 from metrics.registry import METRICS
 
@@ -96,8 +96,10 @@ def backbones(folder: Path, device: torch.device) -> Iterator[Output]:
 
 def _loaded(name: str, folder: Path, seed: int, device: torch.device) -> Any:
     gc.collect()  # the network before is gone before this one comes
-    path = official.write(name, folder, seed)
-    network = BACKBONES[name].load(official.card(name), path, device)
+    path, card = official.write(name, folder, seed), official.card(name)
+    if isinstance(card.settings, clip.ClipSettings):
+        card = replace(card, settings=replace(card.settings, texts=True))
+    network = BACKBONES[name].load(card, path, device)
     path.unlink()
     return network
 
