@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from goldens import golden
+from torch import Tensor
+
+from mora.errors import SettingError
+from mora.models.lavie.blocks import UNetSettings
+from mora.models.lavie.unet import UNet
+from mora.models.lavie.weights import load
+
+FOLDER = Path(golden.__file__).parent / "seine"
+CASES = {case["name"]: case for case in json.loads((FOLDER / "cases.json").read_text())["cases"]}
+REDUCED = UNetSettings(channels=(96, 128, 192, 192), heads=2, text_width=64)
+CPU = torch.device("cpu")
+
+
+def checkpoint() -> dict[str, Tensor]:
+    manifest = json.loads((FOLDER / "reduced.json").read_text())
+    tensors = {name: torch.from_numpy(each) for name, each in golden.weights(manifest).items()}
+    table = torch.tensor([10000 ** (-channel / 32) for channel in range(0, 32, 2)])
+    fixed = {name: table for name in tensors if name.endswith("rotary_emb.freqs")}
+    return tensors | fixed
+
+
+def noise(recipe: dict[str, Any]) -> Tensor:
+    return torch.from_numpy(golden.noise(recipe["noise"], tuple(recipe["shape"]), recipe["seed"]))
+
+
+@pytest.mark.parametrize("name", ["forward_16", "forward_odd", "forward_batch2"])
+def test_noise_equals_the_reference(name: str, tmp_path: Path) -> None:
+    torch.save({"ema": checkpoint()}, tmp_path / "seine.pt")
+    network = load(tmp_path / "seine.pt", REDUCED, CPU)
+    sample = noise(CASES[name]["inputs"]["sample"])
+    text = noise(CASES[name]["inputs"]["encoder_hidden_states"])
+    timesteps = torch.full((len(sample),), CASES[name]["parameters"]["timestep"])
+    with np.load(FOLDER / "cases.npz") as arrays:
+        expected = torch.from_numpy(arrays[f"{name}/eps"])
+    difference = (network(sample, timesteps, text) - expected).abs().max()
+    assert difference < 1e-5 * expected.abs().max()
+
+
+def test_names_and_shapes_are_those_of_the_published_checkpoint() -> None:
+    published = json.loads((FOLDER / "manifest.json").read_text())["tensors"]
+    with torch.device("meta"):
+        ours = UNet(UNetSettings()).state_dict()
+    assert {name: list(tensor.shape) for name, tensor in ours.items()} == {
+        name: shape for name, (shape, _) in published.items()
+    }
+
+
+def test_missing_and_extra_tensors_are_named(tmp_path: Path) -> None:
+    tensors = checkpoint()
+    del tensors["mid_block.resnets.0.conv1.bias"]
+    tensors["stranger.weight"] = torch.zeros(1)
+    torch.save({"ema": tensors}, tmp_path / "seine.pt")
+    with pytest.raises(SettingError, match=r"seine\.pt: these are not the weights") as raised:
+        load(tmp_path / "seine.pt", REDUCED, CPU)
+    assert 'Missing key(s) in state_dict: "mid_block.resnets.0.conv1.bias"' in str(raised.value)
+    assert 'Unexpected key(s) in state_dict: "stranger.weight"' in str(raised.value)
+
+
+def test_a_file_without_its_entry_is_refused(tmp_path: Path) -> None:
+    torch.save(checkpoint(), tmp_path / "seine.pt")
+    with pytest.raises(SettingError, match="expected an entry 'ema'"):
+        load(tmp_path / "seine.pt", REDUCED, CPU)
