@@ -1,23 +1,18 @@
-"""The cache's file: where it is, how it is opened, and how it is told from other files.
-
-Any number of processes may read and write it at once, and any of them may be killed at any moment:
-SQLite's write-ahead log leaves whole transactions only.
-"""
+"""The cache's file: where it is, how it is opened, and how it is told from other files."""
 
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
+
+from eval.sqlite import PATIENCE, OpenFile, transaction, write_ahead
 
 FILE_NAME: Final = "scores.sqlite"
 VERSION: Final = 1
 APPLICATION_ID: Final = 0x4D6F7243
 """`MorC` in ASCII, in the file's header: tells a cache from any other SQLite file."""
-PATIENCE: Final = 60.0
-"""Seconds to wait for other processes' transactions, each of which takes milliseconds."""
 
 _TABLES: Final = (
     """
@@ -54,7 +49,7 @@ def cache_path() -> Path:
     return Path(folder).expanduser() / "mora" / FILE_NAME
 
 
-class Cache:
+class Cache(OpenFile):
     """The open file.
 
     Get one from `Cache.open`; use it as a context manager, or call `close`. It belongs to the
@@ -65,8 +60,8 @@ class Cache:
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
         self.path = path
-        self._connection = connection
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -87,21 +82,6 @@ class Cache:
             cache.close()
             raise
         return cache
-
-    def close(self) -> None:
-        """Closes the file. Closing twice is fine."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def size(self) -> int:
@@ -128,22 +108,18 @@ class Cache:
             CacheError: The file is damaged, or cannot be written.
         """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+            with transaction(self._connection) as sql:
+                yield sql
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from error
 
     def _prepare(self) -> None:
         """Sets up the connection, and the tables if the file is new."""
         self._check()  # nothing is written into a file of something else
-        self.rows("PRAGMA journal_mode = WAL")
-        # A power cut may lose the last transactions, never the wholeness of the file.
-        self.rows("PRAGMA synchronous = NORMAL")
+        try:
+            write_ahead(self._connection)
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
         with self.transaction() as sql:
             if self._check():
                 return  # another process was quicker, or the file is not new

@@ -5,14 +5,14 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from eval.ledger import schema
 from eval.ledger.errors import LedgerError
 from eval.ledger.schema import FILE_NAME
+from eval.sqlite import PATIENCE, OpenFile
 from mora.records import Artifact, Failure, Fingerprint, Json, Request, Score, Video
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ LEFT JOIN series AS p ON p.video_id = s.video_id AND p.fingerprint_id = s.finger
 """
 
 
-class LedgerReader:
+class LedgerReader(OpenFile):
     """Reads the ledger of one run.
 
     Get one from `Ledger.read`; use it as a context manager, or call `close`. It belongs to the
@@ -47,23 +47,8 @@ class LedgerReader:
     """
 
     def __init__(self, run: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
         self.run = run
-        self._connection = connection
-
-    def close(self) -> None:
-        """Closes the file. Closing twice is fine."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def settings(self) -> dict[str, Json]:
         """The run's settings by dotted name, sorted by name."""
@@ -206,7 +191,7 @@ def open_to_read(run: Path) -> LedgerReader:
     # written and no writer left a WAL, the ledger cannot change and needs none.
     still = not os.access(run, os.W_OK) and not (run / f"{FILE_NAME}-wal").exists()
     uri = f"{path.resolve().as_uri()}?{'immutable=1' if still else 'mode=ro'}"
-    connection = sqlite3.connect(uri, timeout=30, isolation_level=None, uri=True)
+    connection = sqlite3.connect(uri, timeout=PATIENCE, isolation_level=None, uri=True)
     try:
         schema.check(connection, path)
     except BaseException:

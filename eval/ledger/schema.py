@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from eval.ledger.errors import LedgerError
+from eval.sqlite import transaction
 
 FILE_NAME: Final = "ledger.sqlite"
 SCHEMA_VERSION: Final = 1
@@ -85,14 +86,9 @@ def create(connection: sqlite3.Connection) -> None:
         f"PRAGMA application_id = {APPLICATION_ID}",
         f"PRAGMA user_version = {SCHEMA_VERSION}",
     ]
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for statement in statements:
             connection.execute(statement)
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def is_empty(connection: sqlite3.Connection, path: Path) -> bool:

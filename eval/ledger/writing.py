@@ -4,8 +4,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,6 +15,7 @@ from eval.ledger.errors import LedgerBusyError, LedgerError
 from eval.ledger.reading import LedgerReader, open_to_read
 from eval.ledger.schema import FILE_NAME
 from eval.ledger.settings import HARMLESS, compare, flatten
+from eval.sqlite import PATIENCE, transaction, write_ahead
 from mora.records import Artifact, Fingerprint, Json, Request, Score, Video
 
 LOCK_NAME: Final = "ledger.lock"
@@ -65,7 +65,7 @@ class Ledger(LedgerReader):
             raise schema.no_ledger(run)
         run.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(run)
-        ledger = cls(run, sqlite3.connect(path, timeout=30, isolation_level=None), lock)
+        ledger = cls(run, sqlite3.connect(path, timeout=PATIENCE, isolation_level=None), lock)
         try:
             ledger._prepare()
             if settings is not None:
@@ -98,7 +98,7 @@ class Ledger(LedgerReader):
 
     def add_requests(self, requests: Iterable[Request]) -> None:
         """Adds requests in their order. Those that are there already stay as they are."""
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             sql.executemany(
                 "INSERT INTO requests (id, record) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
                 [(request.id, request.model_dump_json()) for request in requests],
@@ -113,7 +113,7 @@ class Ledger(LedgerReader):
         Raises:
             LedgerError: The request is not in the ledger.
         """
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             sql.execute(
                 "INSERT INTO artifacts (key, record) VALUES (?, ?) ON CONFLICT (key) "
                 "DO UPDATE SET record = excluded.record WHERE artifacts.failure IS NOT NULL",
@@ -130,7 +130,7 @@ class Ledger(LedgerReader):
             captioner: Who said it.
         """
         caption = Artifact(key=key, stage=CAPTION, model=captioner, text=text)
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             sql.execute(
                 "INSERT INTO artifacts (key, record) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
                 (key, caption.model_dump_json()),
@@ -142,7 +142,7 @@ class Ledger(LedgerReader):
         Raises:
             LedgerError: The ledger has no such request, or no such artifact.
         """
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             self._link(sql, request_id, key)
 
     # -- videos and their scores --------------------------------------------------------------
@@ -156,7 +156,7 @@ class Ledger(LedgerReader):
         Raises:
             LedgerError: A video is there already with other content.
         """
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             for video in videos:
                 record = video.model_dump_json()
                 row = sql.execute("SELECT record FROM videos WHERE id = ?", (video.id,)).fetchone()
@@ -173,7 +173,7 @@ class Ledger(LedgerReader):
 
     def add_fingerprints(self, fingerprints: Iterable[Fingerprint]) -> None:
         """Adds fingerprints, which scores refer to. Those that are there already stay."""
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             sql.executemany(
                 "INSERT INTO fingerprints (id, record) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
                 [(each.id, each.model_dump_json()) for each in fingerprints],
@@ -188,22 +188,12 @@ class Ledger(LedgerReader):
             LedgerError: A score names a video or a fingerprint that is not in the ledger, or
                 another metric than its fingerprint, or its value or series is not finite.
         """
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             metrics = dict(sql.execute("SELECT id, metric FROM fingerprints"))
             for score in scores:
                 self._record_score(sql, score, metrics)
 
     # -- inside -------------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
     def _prepare(self) -> None:
         """Sets up the connection, and the tables if the file is new."""
@@ -211,9 +201,7 @@ class Ledger(LedgerReader):
         new = schema.is_empty(self._connection, path)
         if not new:
             schema.check(self._connection, path)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        # A power cut may lose the last transactions, never the order or the wholeness of the rest.
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+        write_ahead(self._connection)
         self._connection.execute("PRAGMA foreign_keys = ON")
         if new:
             schema.create(self._connection)
@@ -224,7 +212,7 @@ class Ledger(LedgerReader):
         if stored:
             compare(self.run, stored, settings, harmless)
             return
-        with self._transaction() as sql:
+        with transaction(self._connection) as sql:
             sql.executemany(
                 "INSERT INTO meta (name, value) VALUES (?, ?)",
                 [(name, json.dumps(value)) for name, value in settings.items()],

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from metrics.backbones import clip, published
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.loading import filled, read_card
+from metrics.backbones.loading import read_card
+from mora.checkpoints.tensors import filled
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.correlation import coordinates, large, one_way
 from metrics.backbones.layout import InstanceNorm, laid_out
-from metrics.backbones.loading import filled, read_card
+from metrics.backbones.loading import read_card
 from metrics.backbones.padding import pad_to_multiple
+from mora.checkpoints.tensors import filled
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from transformers import BertConfig, BertModel
 
 from metrics.backbones import published
 from metrics.backbones.card import Card, Preprocessing, Published
-from metrics.backbones.loading import WeightsError, file_sha256, filled, read_card
+from metrics.backbones.loading import file_sha256, read_card
+from mora.checkpoints.tensors import WeightsError, filled
 
 Pooling = Literal["mean", "first"]
 

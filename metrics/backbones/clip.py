@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from metrics.backbones import published
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.loading import filled, read_card
+from metrics.backbones.loading import read_card
+from mora.checkpoints.tensors import filled
 
 _SHAPES_ONLY = ("input_resolution", "context_length", "vocab_size")
 """Integers in the published files that repeat the network's size."""

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 
 from metrics.backbones import published
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.loading import filled, read_card
+from metrics.backbones.loading import read_card
 from metrics.backbones.padding import check_proportions
+from mora.checkpoints.tensors import filled
 
 LIMIT = 512
 """Side in pixels to which `scores` shrinks what is longer."""

@@ -38,8 +38,9 @@ from metrics.backbones.bands import in_bands
 from metrics.backbones.card import Card, Preprocessing, Shipped
 from metrics.backbones.correlation import LookUp, coordinates, one_way
 from metrics.backbones.layout import InstanceNorm, laid_out, like
-from metrics.backbones.loading import filled, read_card
+from metrics.backbones.loading import read_card
 from metrics.backbones.padding import Padding, pad_to_multiple
+from mora.checkpoints.tensors import filled
 
 
 @dataclass(frozen=True)

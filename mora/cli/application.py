@@ -30,7 +30,7 @@ MENDABLE: Final = frozenset(
         "builtins.PermissionError",
         "eval.cache.file.CacheError",
         "eval.ledger.errors.LedgerError",
-        "metrics.backbones.loading.WeightsError",
+        "mora.checkpoints.tensors.WeightsError",
         "metrics.captioners.captioner.CaptionerError",
         "metrics.networks.MissingCaptionerError",
         "metrics.networks.MissingWeightsError",

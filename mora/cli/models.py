@@ -250,8 +250,8 @@ def _check_file(checkpoint: Checkpoint, lock: Lock) -> str:
     seen = f"{found.size:,} bytes, sha256 {found.sha256[:12]}"
     import torch
 
-    from metrics.backbones.loading import WeightsError
     from metrics.networks import BACKBONES
+    from mora.checkpoints.tensors import WeightsError
 
     backbone = next((b for b in BACKBONES.values() if b.official.name == checkpoint.name), None)
     if backbone is None or checkpoint.path is None:

@@ -8,7 +8,7 @@ from goldens import golden, parity
 from torch import Tensor, nn
 
 from metrics.backbones import aesthetic
-from metrics.backbones.loading import WeightsError
+from mora.checkpoints.tensors import WeightsError
 
 CPU = torch.device("cpu")
 FOLDER = Path(parity.__file__).parent / "laion_aesthetic_head"

@@ -12,8 +12,9 @@ from transformers import BertModel
 
 from metrics.backbones import bert, published
 from metrics.backbones.bert import OFFICIAL, BertSettings, Tokens
-from metrics.backbones.loading import WeightsError, file_sha256
+from metrics.backbones.loading import file_sha256
 from metrics.networks import Networks
+from mora.checkpoints.tensors import WeightsError
 
 CPU = torch.device("cpu")
 TEXT = "a red blue circle square moves slowly to the left ."

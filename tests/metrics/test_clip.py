@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metrics import preprocess
 from metrics.backbones import bpe, clip
-from metrics.backbones.loading import WeightsError, filled
+from mora.checkpoints.tensors import WeightsError, filled
 
 CPU = torch.device("cpu")
 GOLDENS = {"clip_vitb32": clip.B32, "clip_vitl14": clip.L14}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics import preprocess
 from metrics.backbones import dino
-from metrics.backbones.loading import WeightsError
+from mora.checkpoints.tensors import WeightsError
 
 CPU = torch.device("cpu")
 GOLDEN = parity.read("dino_vitb16")

@@ -8,14 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from metrics.backbones.card import Card, Preprocessing, Shipped
-from metrics.backbones.loading import (
-    WeightsError,
-    file_sha256,
-    filled,
-    load_strictly,
-    read_card,
-    read_tensors,
-)
+from metrics.backbones.loading import file_sha256, read_card
+from mora.checkpoints.tensors import WeightsError, filled, load_strictly, read_tensors
 
 CARD = Card(
     name="linear",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metrics import preprocess
 from metrics.backbones import aesthetic, amt, clip, dino, musiq, raft, viclip
-from metrics.backbones.loading import WeightsError, file_sha256
+from metrics.backbones.loading import file_sha256
 from metrics.backbones.padding import FrameTooSmallError
 from metrics.features import (
     AestheticRatings,
@@ -34,6 +34,7 @@ from metrics.features import (
 )
 from metrics.networks import BACKBONES, MissingWeightsError, Networks
 from metrics.preprocess import Size
+from mora.checkpoints.tensors import WeightsError
 
 CPU = torch.device("cpu")
 

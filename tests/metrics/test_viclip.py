@@ -7,7 +7,7 @@ from goldens import parity
 
 from metrics import preprocess
 from metrics.backbones import bpe, viclip
-from metrics.backbones.loading import WeightsError, load_strictly
+from mora.checkpoints.tensors import WeightsError, load_strictly
 
 CPU = torch.device("cpu")
 GOLDEN = parity.read("viclip_l")

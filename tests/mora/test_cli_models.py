@@ -22,11 +22,12 @@ from weights_server import Served, Server, serving
 
 from metrics import networks
 from metrics.backbones.card import Address, Published
-from metrics.backbones.loading import filled, read_card
+from metrics.backbones.loading import read_card
 from mora.checkpoints import official_weights
 from mora.checkpoints.checkpoint import Checkpoint, HubRepository, WebFile
 from mora.checkpoints.lock import NAME, Lock
 from mora.checkpoints.pull import pull
+from mora.checkpoints.tensors import filled
 from mora.cli import main, models
 from mora.cli.checkpoints import checkpoints
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.backbones.loading import WeightsError, read_tensors
-from metrics.backbones.torchscript import is_torchscript
+from mora.checkpoints.tensors import WeightsError, read_tensors
+from mora.checkpoints.torchscript import is_torchscript
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
