@@ -4,7 +4,6 @@ Neither time nor memory depends on the weights' values, and none has to be fetch
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,10 +48,6 @@ class RandomNetworks(Networks):
     def checkpoints(self, names: Iterable[str]) -> dict[str, str]:
         """Says that they are random."""
         return {self.card(name).name: "random" for name in names}
-
-    def path(self, name: str) -> Path:
-        """There is no file."""
-        raise NotImplementedError(f"{name} has random weights")
 
     def __getitem__(self, name: str) -> Any:
         """Builds the network when it is first asked for."""

@@ -161,7 +161,7 @@ class Lanes:
         self._lanes.move_to_end(size)
         lanes = self._lanes[size]
         if (feature, stage) not in lanes:
-            of_stage = feature.encode if stage == "encode" else feature.forward
+            of_stage = (feature.encoder if stage == "encode" else None) or feature.forward
             batch = feature.batch(size, self.networks)
 
             def forward(inputs: Row) -> Row:
@@ -235,7 +235,7 @@ class Reading:
             return
         try:
             for index, row in self._prepared(first, frames):
-                if self.feature.encodes:
+                if self.feature.encoder is not None:
                     self._put("encode", row, _Encoded(self, index))
                 else:
                     self.arrived(index, row)

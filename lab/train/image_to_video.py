@@ -23,10 +23,8 @@ for. A seed therefore decides the direction; a prompt cannot.
 """
 
 import json
-import math
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -40,19 +38,16 @@ from diffusers import (
     StableVideoDiffusionPipeline,
     UNetSpatioTemporalConditionModel,
 )
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from lab.exam.pixels import psnr
 from lab.train.autoencoders import FACTOR, HELD_OUT, LATENT_CHANNELS, SIDE, find_autoencoder
-from lab.train.export import save_json, save_pretrained_fp16, save_sheet
+from lab.train.export import save_json, save_pretrained_fp16
+from lab.train.held_out_clips import animate, first_frames, held_out_figures, write_sheet
 from lab.train.loop import Settings, Training, autocast
-from lab.world.measure import Reading, measure
+from lab.train.motion_bucket import motion_bucket, motion_speed
 from lab.world.render import render
-from lab.world.scene import CLIP_SECONDS, HEADINGS, Scene, SceneBatch, encode, sample_scenes
-from mora.media import write_video
+from lab.world.scene import encode, sample_scenes
 
 FOLDER: Final = "image_to_video"
 """Folder of the pipeline below the weights; its autoencoder is trained into `vae` there."""
@@ -60,9 +55,6 @@ FOLDER: Final = "image_to_video"
 FRAMES: Final = 14
 FPS: Final = (5, 10)
 """Slowest and fastest rate that clips are trained at, in frames a second."""
-FASTEST: Final = 0.64
-"""Speed in picture widths a second that motion bucket 255 stands for."""
-
 CLIPS: Final = 20_480
 """Clips in the pool of latents: on the device 0.6 GB, and 1 GB of first frames."""
 BATCH: Final = 48
@@ -72,9 +64,6 @@ NOISE: Final = (0.7, 1.6)
 """Mean and standard deviation of ln σ, as in SVD's training."""
 FRAME_NOISE: Final = (-3.0, 0.5)
 """Mean and standard deviation of the logarithm of the noise on the first frame, as in SVD's."""
-
-BUCKETS: Final = (0, 48, 96, 127, 158, 200)
-"""Motion buckets that held-out figures are taken at."""
 
 EMBEDDING: Final = 64
 IDS_EMBEDDING: Final = 32
@@ -124,70 +113,6 @@ SCHEDULER: Final[dict[str, Any]] = {
     "sigma_max": 80.0,
 }
 """SVD's scheduler but for `sigma_max`."""
-
-CALL: Final[dict[str, Any]] = {
-    "height": SIDE,
-    "width": SIDE,
-    "num_frames": FRAMES,
-    "num_inference_steps": 10,
-    "min_guidance_scale": 1.0,
-    "max_guidance_scale": 2.0,
-    "noise_aug_strength": 0.02,
-}
-"""Arguments of the pipeline's call that suit the miniature, as in `mora/conf/agents/mini.yaml`."""
-
-
-def motion_speed(scenes: SceneBatch) -> Tensor:
-    """Mean speed of the surface of each scene's fastest object during a clip.
-
-    The mean over a clip's two seconds, and over the object's surface, taken as a disc whose points
-    are on average ⅔ of its radius from the centre: travel and orbit count the centre's path, a
-    spin and a growth what they do to the surface.
-
-    Args:
-        scenes: B scenes.
-
-    Returns:
-        Picture widths (the shorter side) a second, float32 (B,).
-    """
-    travel = scenes.velocity.norm(dim=-1) * scenes.until.clamp(max=CLIP_SECONDS) / CLIP_SECONDS
-    orbit = (scenes.orbit[..., 0] * scenes.orbit[..., 1]).abs()
-    bounce = scenes.bounce.prod(-1) * (2 / math.pi)  # the mean of |d/dt |sin t||
-    grown = scenes.radius * (scenes.growth * CLIP_SECONDS).expm1().abs() / CLIP_SECONDS
-    surface = (scenes.radius * scenes.spin.abs() + grown) * (2 / 3)
-    speed: Tensor = (travel + orbit + bounce + surface) * scenes.present
-    return speed.amax(1) / 2  # a width is two units
-
-
-def bucket_speed(bucket: float) -> float:
-    """Speed in widths a second that a motion bucket asks for, the inverse of `motion_bucket`."""
-    return FASTEST * (bucket / 255) ** 2
-
-
-def motion_bucket(speed: Tensor) -> Tensor:
-    """SVD's motion bucket of a speed: 255 √(speed / 0.64), at most 255.
-
-    The root spreads the slow motions, which lie close together. In the world's words:
-
-    | | slow | normal | fast |
-    |---|---|---|---|
-    | nothing moves | 0 | | |
-    | grows or shrinks | 32 | 45 | 55 |
-    | travels, then stops | 68 | 92 | 113 |
-    | travels | 96 | 129 | 158 |
-    | spins | 63–99 | 99–154 | 139–210 |
-    | orbits | 110–144 | 163–205 | 216–255 |
-    | bounces | 150–183 | 203–245 | 255 |
-
-    SVD's default bucket, 127, is thus travel at normal speed.
-
-    Args:
-        speed: Widths a second, as `motion_speed` gives, any shape.
-
-    Returns:
-        Bucket in [0, 255], a whole number as float32, of the same shape.
-    """
-    return (255 * (speed / FASTEST).sqrt()).round().clamp(max=255)
 
 
 def encode_pictures(vae: AutoencoderKLTemporalDecoder, pictures: Tensor) -> Tensor:
@@ -425,142 +350,6 @@ def assemble(
     pipeline.scheduler.save_pretrained(folder / "scheduler")
     pipeline.feature_extractor.save_pretrained(folder / "feature_extractor")
     pipeline.save_config(folder)
-
-
-def animate(
-    pipeline: StableVideoDiffusionPipeline,
-    pictures: NDArray[np.uint8],
-    bucket: int,
-    *,
-    fps: int = 7,
-    seed: int = 0,
-    guidance: float = 1.0,
-    at_once: int = 16,
-) -> NDArray[np.uint8]:
-    """Sets pictures in motion by the unchanged pipeline.
-
-    Args:
-        pipeline: The pipeline, on any device.
-        pictures: First frames uint8 (N, 128, 128, 3).
-        bucket: Motion bucket, 0 to 255.
-        fps: Frames a second.
-        seed: Seed of the noise of the first clip; each further clip adds one.
-        guidance: Guidance of the last frame; it rises from 1 at the first.
-        at_once: Clips in a batch.
-
-    Returns:
-        Clips uint8 (N, 14, 128, 128, 3).
-    """
-    clips = []
-    for start in range(0, len(pictures), at_once):
-        part = pictures[start : start + at_once]
-        generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        frames = pipeline(
-            [Image.fromarray(picture) for picture in part],
-            motion_bucket_id=bucket,
-            fps=fps,
-            generator=generators,
-            output_type="np",
-            **(CALL | {"max_guidance_scale": guidance}),
-        ).frames
-        clips.append((frames * 255).round().astype(np.uint8))
-    return np.concatenate(clips)
-
-
-def held_out_figures(
-    pipeline: StableVideoDiffusionPipeline,
-    count: int,
-    seed: int,
-    guidance: float = 1.0,
-    fps: int = 7,
-) -> dict[str, Any]:
-    """Animates first frames of held-out scenes with one object and reads the clips' pixels.
-
-    Args:
-        pipeline: The pipeline.
-        count: First frames for each motion bucket.
-        seed: Seed of the scenes; none that training draws from.
-        guidance: As in `animate`.
-        fps: Frames a second.
-
-    Returns:
-        `clips` and, of these, those whose object is read as moving `straight`; of the straight
-        ones the shares `colour_kept` and `shape_kept` that have one colour or shape in frames 0
-        and 13; `first_frame_psnr` in dB against the given picture; `last_frame_sharpness`, the
-        mean gradient of frame 13 relative to the given picture's; and `motion_by_bucket`, the
-        shares of directions and the mean net speed of the object's centre in widths a second.
-        That speed cannot see spins and growth, which the asked speed counts.
-    """
-    scenes = sample_scenes(count, seed, objects=1)
-    pictures = first_frames(scenes)
-    by_bucket: dict[str, Any] = {}
-    kept: list[tuple[bool, bool]] = []
-    fidelity: list[float] = []
-    sharpness: list[float] = []
-    for bucket in BUCKETS:
-        clips = animate(pipeline, pictures, bucket, fps=fps, seed=seed, guidance=guidance)
-        readings = [
-            measure(clip, scene.style, fps=fps) for clip, scene in zip(clips, scenes, strict=True)
-        ]
-        by_bucket[str(bucket)] = _motion(readings, bucket)
-        for clip, scene, reading in zip(clips, scenes, readings, strict=True):
-            if reading.direction in HEADINGS:
-                ends = [measure(frame[None], scene.style) for frame in (clip[0], clip[-1])]
-                kept.append((ends[0].colour == ends[1].colour, ends[0].shape == ends[1].shape))
-        fidelity += [psnr(clip[0], picture) for clip, picture in zip(clips, pictures, strict=True)]
-        sharpness += [
-            gradient(clip[-1]) / gradient(picture)
-            for clip, picture in zip(clips, pictures, strict=True)
-        ]
-    return {
-        "clips": count * len(BUCKETS),
-        "straight": len(kept),
-        "colour_kept": _mean([colour for colour, _ in kept]),
-        "shape_kept": _mean([shape for _, shape in kept]),
-        "first_frame_psnr": _mean(fidelity),
-        "last_frame_sharpness": _mean(sharpness),
-        "motion_by_bucket": by_bucket,
-    }
-
-
-def first_frames(scenes: Sequence[Scene]) -> NDArray[np.uint8]:
-    """Draws scenes at their start: uint8 (N, 128, 128, 3)."""
-    pictures = render(encode(scenes), torch.zeros(len(scenes), 1), SIDE, SIDE)[:, 0]
-    levels: NDArray[np.uint8] = (pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return levels
-
-
-def gradient(picture: NDArray[np.uint8]) -> float:
-    """Mean absolute difference of neighbouring pixels (H, W, 3), in levels."""
-    levels = picture.astype(np.float64)
-    across, down = np.abs(np.diff(levels, axis=1)).mean(), np.abs(np.diff(levels, axis=0)).mean()
-    return float(across + down) / 2
-
-
-def _motion(readings: Sequence[Reading], bucket: int) -> dict[str, float | None]:
-    """What the objects of clips did, as shares, with the asked and the measured speed."""
-    found: list[str] = [reading.direction or "lost" for reading in readings]
-    shares = {
-        name: found.count(name) / len(found) for name in (*HEADINGS, "still", "other", "lost")
-    }
-    speed = _mean([reading.speed / 2 for reading in readings])
-    return {"asked_speed": bucket_speed(bucket), "speed": speed, **shares}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    """The mean, `None` of nothing."""
-    return float(np.mean(values)) if values else None
-
-
-def write_sheet(clips: NDArray[np.uint8], folder: Path, fps: int = 7) -> None:
-    """Writes clips (N, T, H, W, 3) as a picture, a row a clip, and as one video in a grid."""
-    rows = torch.from_numpy(clips).permute(0, 1, 4, 2, 3) / 255
-    save_sheet(folder / "image_to_video.png", list(rows))
-    count, frames, height, width, _ = clips.shape
-    across = math.isqrt(count)
-    grid = clips[: across * across].reshape(across, across, frames, height, width, 3)
-    grid = grid.transpose(2, 0, 3, 1, 4, 5).reshape(frames, across * height, across * width, 3)
-    write_video(folder / "image_to_video.mp4", grid, fps)
 
 
 def train(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from metrics.features.clips import ViclipVideo
 from metrics.features.feature import (
     Choice,
     Decoded,
+    EncodedFrameFeature,
     Facts,
     Feature,
     FrameFeature,
@@ -32,6 +33,7 @@ __all__ = [
     "ClipText",
     "Decoded",
     "DinoFrames",
+    "EncodedFrameFeature",
     "Facts",
     "Feature",
     "FlowMagnitudes",

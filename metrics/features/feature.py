@@ -5,7 +5,7 @@ share one computation.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -23,6 +23,8 @@ Choice = str | int | float | bool | None
 Text = Literal["prompt", "style"]
 Part = Literal["whole", "new_part"]
 Values = NDArray[np.floating[Any]]
+Stage = Callable[[Row, Size, Networks], Row]
+"""What networks make of inputs of frames of a size."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,9 @@ class FrameFeature(Feature):
     """A feature that a network makes from frames: a row for each frame, pair or group of frames.
 
     It is computed by the stages below. The stages of many videos share their forwards, see
-    `metrics.batching`. `encode` and `forward` never look at a value from the host, so that a GPU
-    can record and replay them.
+    `metrics.batching`. `forward` never looks at a value from the host, so that a GPU can record
+    and replay it.
     """
-
-    encodes: bool = False
-    """Whether each frame goes through `encode` by itself, before frames meet in `forward`."""
 
     @abstractmethod
     def items(self, facts: Facts) -> Sequence[tuple[int, ...]]:
@@ -154,24 +153,16 @@ class FrameFeature(Feature):
         """
         return frames
 
-    def encode(self, inputs: Row, size: Size, networks: Networks) -> Row:
-        """Encodes frames.
-
-        Args:
-            inputs: What `prepare` gave, `(batch, ...)`.
-            size: Of the frames.
-            networks: The networks.
-
-        Returns:
-            Tensors whose first axis is `batch`.
-        """
-        raise NotImplementedError(f"{type(self).__name__} encodes no frames by themselves")
+    @property
+    def encoder(self) -> Stage | None:
+        """What frames go through one by one before they meet in `forward`; `None` for nothing."""
+        return None
 
     def join(self, frames: Sequence[Row]) -> Row:
         """Puts together what `forward` takes for one row: of each of its frames all that there is.
 
         Args:
-            frames: For each frame what `prepare` gave, or what `encode` did.
+            frames: For each frame what `prepare` gave.
         """
         return tuple(tensor for frame in frames for tensor in frame)
 
@@ -206,6 +197,31 @@ class FrameFeature(Feature):
         if reading.error is not None:
             raise reading.error
         return self.collect(reading.values().cpu().numpy())
+
+
+class EncodedFrameFeature(FrameFeature):
+    """A feature of frames that meet only after each was encoded by itself.
+
+    A frame that several rows are made from is encoded once. `join` is given what `encode` gave.
+    """
+
+    @property
+    def encoder(self) -> Stage:
+        """Encodes them."""
+        return self.encode
+
+    @abstractmethod
+    def encode(self, inputs: Row, size: Size, networks: Networks) -> Row:
+        """Encodes frames. Like `forward`, it never looks at a value from the host.
+
+        Args:
+            inputs: What `prepare` gave, `(batch, ...)`.
+            size: Of the frames.
+            networks: The networks.
+
+        Returns:
+            Tensors whose first axis is `batch`.
+        """
 
 
 PIECE: Final = 16

@@ -9,7 +9,7 @@ import torch
 from metrics.backbones import amt, raft
 from metrics.capture import Row
 from metrics.features import sizes
-from metrics.features.feature import Choice, Facts, FrameFeature
+from metrics.features.feature import Choice, EncodedFrameFeature, Facts, FrameFeature
 from metrics.networks import Networks
 from metrics.preprocess import Size
 
@@ -50,7 +50,7 @@ class InterpolationErrors(FrameFeature):
 
 
 @dataclass(frozen=True)
-class FlowMagnitudes(FrameFeature):
+class FlowMagnitudes(EncodedFrameFeature):
     """Mean of the largest 5 % of RAFT's flow between neighbouring sampled frames, `(N - 1,)`.
 
     In pixels; of N sampled frames, 2 at least. The flow is taken at the native size, on the padded
@@ -62,7 +62,6 @@ class FlowMagnitudes(FrameFeature):
 
     rate: float
     backbones = ("raft",)
-    encodes = True
 
     @property
     def choices(self) -> dict[str, Choice]:

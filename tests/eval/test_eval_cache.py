@@ -2,30 +2,20 @@
 
 import multiprocessing
 import shutil
-import signal
-import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
-from itertools import count
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
-import torch
+from cached_scores import PRINT, plan, score, video
 from goldens.golden import clip as golden_clip
 from PIL import Image
-from random_weights import save_random_weights
 
 from eval import engine
-from eval.cache import Cache, CacheError, ScoreCache, environment
-from eval.cache.file import VERSION
+from eval.cache import Cache, ScoreCache, environment
 from eval.ledger import Ledger
 from eval.plan import Plan
-from metrics.dynamic_degree import DynamicDegree
-from metrics.features import sizes
 from metrics.networks import Networks
 from metrics.protocol import Protocol, load_protocol
 from metrics.registry import METRICS
@@ -33,9 +23,7 @@ from mora.media import ref, write_video
 from mora.records import (
     Failure,
     FailureKind,
-    Fingerprint,
     Given,
-    MediaRef,
     Prompt,
     Request,
     Role,
@@ -43,6 +31,8 @@ from mora.records import (
     TaskName,
     Video,
 )
+
+pytestmark = pytest.mark.usefixtures("small_forwards")
 
 SOUND = load_protocol("sound")
 FORK = multiprocessing.get_context("fork")
@@ -52,54 +42,6 @@ OF_COMPANIONS = {"tcon", "tmean"}
 ALONE = set(METRICS) - OF_COMPANIONS - {"video_ti"}
 
 Found = dict[tuple[str, str], Score]
-
-
-METRIC = DynamicDegree(SOUND)
-PRINT = Fingerprint(metric=METRIC.name, protocol="sound", decoder="d", precision="float32")
-
-
-def video(number: int) -> Video:
-    media = MediaRef(
-        sha256=f"{number:064x}", path="a.mp4", kind="video", width=64, height=64, frames=14, fps=7.0
-    )
-    return Video(id=f"v{number}", model="mora", media=media)
-
-
-def plan(*videos: Video) -> Plan:
-    return Plan(
-        videos=videos,
-        metrics={each.id: (METRIC,) for each in videos},
-        fingerprints=MappingProxyType({METRIC.name: PRINT}),
-        styles={},
-        skipped=0,
-    )
-
-
-def score(number: int) -> Score:
-    series = tuple(number / 7 + step / 3 for step in range(500))
-    return Score(
-        video_id=f"v{number}",
-        metric=METRIC.name,
-        fingerprint=PRINT.id,
-        value=number / 3,
-        per_frame=series,
-        seconds=1.5,
-    )
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
-    folder = save_random_weights(tmp_path_factory.mktemp("weights"))
-    return Networks("mini", folder, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_forwards() -> Iterator[None]:
-    """The clips are short; forwards that are filled up to their full size would only take time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizes, "FORWARD_FRAMES", 4)
-        patch.setattr(sizes, "FORWARD_PAIRS", 2)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -396,115 +338,3 @@ def test_twins_in_a_run_are_both_found(cache: ScoreCache) -> None:
     twin = video(1).model_copy(update={"id": "twin"})
     [found] = cache.known(plan(video(1), twin, video(2)))
     assert [each.video_id for each in found] == ["v1", "twin"]
-
-
-def write_for_ever(path: Path, first: int) -> None:
-    with Cache.open(path) as opened:
-        scores = ScoreCache(opened, "here")
-        for number in count(first):
-            scores.keep(plan(video(number)), video(number), [score(number)])
-
-
-def test_several_processes_write_at_once_and_are_killed_at_any_moment(tmp_path: Path) -> None:
-    path = tmp_path / "scores.sqlite"
-    for least in (50, 100):
-        writers = [FORK.Process(target=write_for_ever, args=(path, 10**6 * n)) for n in range(3)]
-        for writer in writers:
-            writer.start()
-        lacking = [10**6 * n + least for n in range(3)]
-        with Cache.open(path) as opened:
-            scores = ScoreCache(opened, "here")
-            while lacking and all(writer.is_alive() for writer in writers):
-                lacking = [n for n in lacking if next(scores.known(plan(video(n)))) == []]
-                time.sleep(0.01)
-        for writer in writers:
-            writer.kill()
-            writer.join()
-            assert writer.exitcode == -signal.SIGKILL, "a writer ended by itself"
-        with Cache.open(path) as opened:
-            assert opened.rows("PRAGMA integrity_check") == [("ok",)]
-            for first in (0, 10**6, 2 * 10**6):
-                numbers = range(first, first + least)
-                [found] = ScoreCache(opened, "here").known(plan(*map(video, numbers)))
-                assert found == [score(n).model_copy(update={"seconds": 0.0}) for n in numbers]
-
-
-def open_together(path: Path, ready: Barrier) -> None:
-    ready.wait()
-    Cache.open(path).close()
-
-
-def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
-    for attempt in range(5):
-        path, ready = tmp_path / str(attempt) / "scores.sqlite", FORK.Barrier(6)
-        makers = [FORK.Process(target=open_together, args=(path, ready)) for _ in range(6)]
-        for maker in makers:
-            maker.start()
-        for maker in makers:
-            maker.join()
-        assert [maker.exitcode for maker in makers] == [0] * 6
-        with Cache.open(path) as opened:
-            assert len(ScoreCache(opened, "here")) == 0
-
-
-def _foreign(path: Path) -> None:
-    with sqlite3.connect(path) as sql:
-        sql.execute("CREATE TABLE songs (name TEXT)")
-    sql.close()
-
-
-def _newer(path: Path) -> None:
-    Cache.open(path).close()
-    sql = sqlite3.connect(path)
-    sql.execute(f"PRAGMA user_version = {VERSION + 1}")
-    sql.close()
-
-
-BROKEN: Mapping[str, Callable[[Path], object]] = {
-    "is an SQLite file of something else": _foreign,
-    "is a cache of version 2, this program reads version 1. Remove it": _newer,
-    "file is not a database). Remove it": lambda path: path.write_text("no database" * 500),
-    "unable to open database file). Put that right": lambda path: path.mkdir(),
-}
-
-
-@pytest.mark.parametrize("said", BROKEN)
-def test_a_file_that_is_no_cache_is_named_with_what_to_do_and_left_as_it_is(
-    said: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "scores.sqlite"
-    BROKEN[said](path)
-    before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(CacheError) as error:
-        Cache.open(path)
-    assert str(path) in str(error.value)
-    assert said in str(error.value)
-    assert "cache=PATH" in str(error.value)
-    assert (path.read_bytes() if path.is_file() else None) == before
-
-
-def test_damage_within_the_file_is_told_where_it_is_met(tmp_path: Path) -> None:
-    path = tmp_path / "scores.sqlite"
-    with Cache.open(path) as cache:
-        for number in range(50):
-            ScoreCache(cache, "here").keep(plan(video(number)), video(number), [score(number)])
-    raw = bytearray(path.read_bytes())
-    raw[4096:] = np.random.default_rng(0).integers(0, 256, len(raw) - 4096, np.uint8).tobytes()
-    path.write_bytes(raw)
-    with Cache.open(path) as cache, pytest.raises(CacheError, match=r"malformed\)\. Remove it"):
-        list(ScoreCache(cache, "here").known(plan(*map(video, range(50)))))
-
-
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CacheError, match="none with cache=none"):
-        Cache.open(tmp_path / "file" / "mora" / "scores.sqlite")
-
-
-def test_the_size_counts_what_lies_beside_the_file(tmp_path: Path) -> None:
-    with Cache.open(tmp_path / "scores.sqlite") as cache:
-        cache_of = ScoreCache(cache, "here")
-        before = cache.size
-        cache_of.keep(plan(video(1)), video(1), [score(1)])
-        assert cache.size > before
-        assert cache.size == sum(each.stat().st_size for each in tmp_path.iterdir())

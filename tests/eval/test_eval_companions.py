@@ -1,6 +1,5 @@
 """Metrics that compare a video with what it was made from, on miniature random networks."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from goldens.golden import clip as golden_clip
-from random_weights import save_random_weights
 
 from eval import companions as companions_of_runs
 from eval import engine, scoring
@@ -19,7 +17,7 @@ from eval.ledger import Ledger
 from eval.plan import fingerprint, left_out
 from metrics.captioners.captioner import Captions, NoStore
 from metrics.captions import AskedSentence, ShownSentence
-from metrics.features import ViclipVideo, sizes
+from metrics.features import ViclipVideo
 from metrics.networks import MissingCaptionerError, Networks
 from metrics.protocol import Protocol, load_protocol
 from metrics.registry import METRICS, make_metrics
@@ -27,6 +25,8 @@ from mora.media import Clip, read_video, ref, write_image, write_video
 from mora.records import Failure, FailureKind, Given, Role, Score, Video
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_forwards")
+
 SOUND = load_protocol("sound")
 WHOLE = SOUND.model_copy(update={"tcon_output": "whole"})
 PROMPT = "a red circle moves"
@@ -48,19 +48,14 @@ class Describer:
         return f"a circle of {frames[0].mean():.0f} moves to {frames[-1].mean():.0f}"
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_random_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture
 def describer() -> Describer:
     return Describer()
 
 
 @pytest.fixture
-def networks(weights: Path, describer: Describer) -> Networks:
-    return Networks("mini", weights, CPU, Captions(describer, NoStore()))
+def networks(metric_weights: Path, describer: Describer) -> Networks:
+    return Networks("mini", metric_weights, CPU, Captions(describer, NoStore()))
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +69,6 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(folder / "new.mp4", more[:5], 7.0)
     write_image(folder / "picture.png", start[0])
     return folder
-
-
-@pytest.fixture(autouse=True)
-def small_forwards() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizes, "FORWARD_FRAMES", 4)
-        patch.setattr(sizes, "FORWARD_PAIRS", 2)
-        yield
 
 
 def video(
@@ -308,11 +295,11 @@ def test_what_is_asked_is_part_of_the_fingerprint(networks: Networks) -> None:
 
 
 def test_all_metrics_are_those_that_apply_to_any_video(
-    media: Path, tmp_path: Path, networks: Networks, weights: Path
+    media: Path, tmp_path: Path, networks: Networks, metric_weights: Path
 ) -> None:
     bare = video(media, "other", {})
     drawn = video(media, "new", {Role.INPUT_IMAGE: "picture.png"})
-    mute = Networks("mini", weights, CPU)
+    mute = Networks("mini", metric_weights, CPU)
     assert left_out([bare], SOUND, networks) == {
         "video_ti": "video_ti needs an input picture.",
         "tcon": "tcon needs an input video.",

@@ -5,9 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from goldens.golden import clip as golden_clip
-from random_weights import save_random_weights
 
 import eval.forecast.session as sessions
 from eval import engine
@@ -26,12 +24,6 @@ from mora.records import Failure, FailureKind, Given, MediaRef, Role, TaskName, 
 
 SOUND = load_protocol("sound")
 GB = 10**9
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
-    folder = save_random_weights(tmp_path_factory.mktemp("weights"))
-    return Networks("mini", folder, torch.device("cpu"))
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-import torch
-from random_weights import save_random_weights
 from validate_specimens import specimen, specimens
 
 from eval.ledger import Ledger
@@ -198,12 +196,6 @@ def test_wrong_prompts_are_scored_on_metrics_that_read_them():
         everything[1:]: {"wrong_style"},
     }
     assert list(trial.stages(make_metrics(["imaging_quality"], SOUND))) == [("imaging_quality",)]
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
-    folder = save_random_weights(tmp_path_factory.mktemp("weights"))
-    return Networks("mini", folder, torch.device("cpu"))
 
 
 def sharpness(trial: Trial, id_: str) -> float:

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import mora
+from lab.train import held_out_clips, motion_bucket
 from lab.train import image_to_video as svd
 from lab.train.loop import Settings
 from lab.world.render import flow
@@ -69,29 +70,29 @@ def test_motion_speed_is_the_mean_flow_of_the_object(motion: str, tolerance: flo
         pixels = (moved > 1e-6).float().sum((1, 2)).clamp(min=1)
         speeds.append(moved.sum((1, 2)) / pixels / size / dt)
     measured = torch.stack(speeds).mean(0)
-    np.testing.assert_allclose(svd.motion_speed(scenes), measured, rtol=tolerance)
+    np.testing.assert_allclose(motion_bucket.motion_speed(scenes), measured, rtol=tolerance)
 
 
 def test_still_scenes_have_no_motion_and_the_faster_object_counts() -> None:
     still = encode(sample_scenes(4, 1, motion="still", objects=1))
-    assert svd.motion_bucket(svd.motion_speed(still)).tolist() == [0.0] * 4
+    assert motion_bucket.motion_bucket(motion_bucket.motion_speed(still)).tolist() == [0.0] * 4
     two = encode(sample_scenes(40, 2, motion="still", objects=2))
     moving = two.motion[:, 1] != two.motion[0, 0]
     assert moving.any()
-    assert ((svd.motion_speed(two) > 0) == moving).all()
+    assert ((motion_bucket.motion_speed(two) > 0) == moving).all()
 
 
 def test_motion_bucket_inverts_and_saturates() -> None:
-    speeds = torch.tensor([svd.bucket_speed(bucket) for bucket in (0, 48, 127, 255)])
-    assert svd.motion_bucket(speeds).tolist() == [0, 48, 127, 255]
-    assert svd.motion_bucket(torch.tensor([5.0])).item() == 255
+    speeds = torch.tensor([motion_bucket.bucket_speed(bucket) for bucket in (0, 48, 127, 255)])
+    assert motion_bucket.motion_bucket(speeds).tolist() == [0, 48, 127, 255]
+    assert motion_bucket.motion_bucket(torch.tensor([5.0])).item() == 255
 
 
 @pytest.mark.parametrize(("speed", "low", "high"), [("slow", 88, 102), ("normal", 120, 136),
                                                     ("fast", 150, 165)])  # fmt: skip
 def test_documented_buckets_of_travel(speed: str, low: float, high: float) -> None:
     scenes = encode(sample_scenes(50, 4, motion=("left", "up"), speed=speed, objects=1))
-    buckets = svd.motion_bucket(svd.motion_speed(scenes))
+    buckets = motion_bucket.motion_bucket(motion_bucket.motion_speed(scenes))
     assert low <= buckets.min()
     assert buckets.max() <= high
 
@@ -138,7 +139,7 @@ def _fed(
 
     hook = pipeline.unet.register_forward_pre_hook(note, with_kwargs=True)
     pipeline.set_progress_bar_config(disable=True)
-    settings = svd.CALL | {"num_inference_steps": 1, "noise_aug_strength": 0.0} | call
+    settings = held_out_clips.CALL | {"num_inference_steps": 1, "noise_aug_strength": 0.0} | call
     pipeline(Image.fromarray(picture), output_type="latent", **settings)
     hook.remove()
     return fed[0]
@@ -152,7 +153,7 @@ def test_conditioning_is_what_the_unchanged_pipeline_feeds(
     pipeline = StableVideoDiffusionPipeline(
         vae, image_encoder, unet, EulerDiscreteScheduler(**svd.SCHEDULER), CLIPImageProcessor()
     )
-    picture = svd.first_frames(sample_scenes(1, 8))
+    picture = held_out_clips.first_frames(sample_scenes(1, 8))
     fed = _fed(pipeline, picture[0], fps=9, motion_bucket_id=140, max_guidance_scale=2.0)
     with torch.no_grad():
         ours = svd.condition(
@@ -237,8 +238,8 @@ def test_first_frame_is_dropped_as_a_whole(
 def test_training_writes_a_whole_pipeline_within_its_budget(
     vae: AutoencoderKLTemporalDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(svd, "BUCKETS", (127,))
-    monkeypatch.setitem(svd.CALL, "num_inference_steps", 1)
+    monkeypatch.setattr(held_out_clips, "BUCKETS", (127,))
+    monkeypatch.setitem(held_out_clips.CALL, "num_inference_steps", 1)
     folder = tmp_path / "weights" / "image_to_video"
     vae.save_pretrained(folder / "vae")
     before = (folder / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()
@@ -256,4 +257,4 @@ def test_training_writes_a_whole_pipeline_within_its_budget(
 def test_the_project_calls_the_miniature_as_it_was_measured() -> None:
     settings = Path(mora.__file__).parent / "conf" / "agents" / "mini.yaml"
     call = yaml.safe_load(settings.read_text())["image_to_video"]["call"]
-    assert svd.CALL.items() <= call.items()
+    assert held_out_clips.CALL.items() <= call.items()

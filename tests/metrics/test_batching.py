@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics.batching import SIZES_WAITING, Lanes, Reading
 from metrics.capture import Row
-from metrics.features import Facts, FrameFeature
+from metrics.features import EncodedFrameFeature, Facts
 from metrics.networks import Networks
 from metrics.preprocess import Size
 
@@ -18,12 +18,11 @@ NETWORKS = Networks("mini", Path(), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
-class Differences(FrameFeature):
+class Differences(EncodedFrameFeature):
     """Sum of the absolute differences of frames two apart; frames are doubled by themselves."""
 
     size: int
     backbones = ("dino",)
-    encodes = True
 
     def items(self, facts: Facts) -> Sequence[tuple[int, ...]]:
         return [(index, index + 2) for index in range(facts.frames - 2)]

@@ -40,8 +40,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
-    return Networks("mini", save_random_weights(tmp_path_factory.mktemp("weights")), CPU)
+def networks(metric_weights: Path) -> Networks:
+    return Networks("mini", metric_weights, CPU)
 
 
 def decoded(frames: int, height: int = 128, width: int = 144, fps: float = 7.0) -> Decoded:

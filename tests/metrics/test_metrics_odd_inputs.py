@@ -13,7 +13,6 @@ import pytest
 import torch
 from goldens.golden import clip as golden_clip
 from PIL import Image
-from random_weights import save_random_weights
 
 from metrics.backbones import correlation
 from metrics.backbones.padding import FrameTooSmallError
@@ -112,9 +111,8 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
-    folder = save_random_weights(tmp_path_factory.mktemp("weights"))
-    return Networks("mini", folder, torch.device("cpu"))
+def networks(metric_weights: Path) -> Networks:
+    return Networks("mini", metric_weights, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from goldens import golden
 from openai_server import failed, said, serving
-from random_weights import save_random_weights
 
 from eval.ledger import Ledger
 from lab.world.render import render
@@ -23,9 +22,9 @@ KEY = "sk-a-secret-that-nobody-may-see"
 METRICS = "metrics=video_ti,tcon,tmean,video_length_s"
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"weights_folder={save_random_weights(tmp_path_factory.mktemp('metric_weights'))}"
+@pytest.fixture
+def weights(metric_weights: Path) -> str:
+    return f"weights_folder={metric_weights}"
 
 
 @pytest.fixture

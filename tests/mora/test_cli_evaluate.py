@@ -9,7 +9,6 @@ import pytest
 from goldens import golden
 from killed import kill_at
 from PIL import Image
-from random_weights import save_random_weights
 
 from eval.ledger import Ledger
 from eval.tables import load_table_spec
@@ -21,9 +20,9 @@ METRICS = "metrics=aesthetic_quality,temporal_style"
 TEXT_TO_VIDEO = "metrics=" + ",".join(load_table_spec("text_to_video").metrics)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"weights_folder={save_random_weights(tmp_path_factory.mktemp('metric_weights'))}"
+@pytest.fixture
+def weights(metric_weights: Path) -> str:
+    return f"weights_folder={metric_weights}"
 
 
 def _clip(path: Path, name: str, frames: int = 4, side: int = 128) -> Path:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from goldens import golden
 from killed import kill_at
-from random_weights import save_random_weights
 
 from eval.ledger import Ledger
 from eval.validate.findings import Results
@@ -14,9 +13,9 @@ from mora.cli import main
 from mora.media import write_video
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"weights_folder={save_random_weights(tmp_path_factory.mktemp('metric_weights'))}"
+@pytest.fixture
+def weights(metric_weights: Path) -> str:
+    return f"weights_folder={metric_weights}"
 
 
 @pytest.fixture
