@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from baselines.picture import PictureBaseline
-from mora.agents.binding import Agents
+from mora.agents.binding import Agents, require
 from mora.agents.text_to_image import Picture
 from mora.media import Clip
 from mora.records import Record
@@ -86,6 +86,7 @@ def make_pan(name: str, agents: Agents, settings: Mapping[str, Any]) -> PictureB
     """Makes the baseline under a name, from Mora's agents and the fields of `PanSettings`.
 
     Raises:
+        SettingError: No agent draws pictures.
         ValidationError: A setting is missing, unknown or wrong.
     """
     chosen = PanSettings.model_validate(settings)
@@ -94,6 +95,6 @@ def make_pan(name: str, agents: Agents, settings: Mapping[str, Any]) -> PictureB
         "pan",
         chosen,
         agents.prompt,
-        agents.text_to_image,
+        require(agents.text_to_image, "text_to_image"),
         animate=lambda picture, seed: pan(picture, chosen, seed),
     )

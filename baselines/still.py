@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from baselines.picture import PictureBaseline
-from mora.agents.binding import Agents
+from mora.agents.binding import Agents, require
 from mora.agents.text_to_image import Picture
 from mora.media import Clip
 from mora.records import Record
@@ -34,6 +34,7 @@ def make_still(name: str, agents: Agents, settings: Mapping[str, Any]) -> Pictur
     """Makes the baseline under a name, from Mora's agents and the fields of `StillSettings`.
 
     Raises:
+        SettingError: No agent draws pictures.
         ValidationError: A setting is missing, unknown or wrong.
     """
     chosen = StillSettings.model_validate(settings)
@@ -42,6 +43,6 @@ def make_still(name: str, agents: Agents, settings: Mapping[str, Any]) -> Pictur
         "still",
         chosen,
         agents.prompt,
-        agents.text_to_image,
+        require(agents.text_to_image, "text_to_image"),
         animate=lambda picture, _: hold(picture, chosen),
     )

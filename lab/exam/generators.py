@@ -6,28 +6,28 @@ from typing import Any
 
 import yaml
 
-from mora.agents.binding import AgentsSettings
-from mora.agents.image_to_video import PipelineImageToVideo
+from mora.agents.image_to_video import PipelineImageToVideo, VideoPipelineSettings
+from mora.agents.pipelines import PipelineSettings
 from mora.agents.text_to_image import PipelineTextToImage
 
 
 def generators(weights: Path) -> tuple[PipelineTextToImage, PipelineImageToVideo]:
-    """Text-to-image and image-to-video by the settings `mora/conf/agents/mini.yaml`.
+    """Text-to-image and image-to-video as `agents=mini` has them.
 
     Args:
         weights: Folder of the miniature weights.
     """
-    text = resources.files("mora").joinpath("conf", "agents", "mini.yaml").read_text("utf-8")
-    settings = AgentsSettings.model_validate(_moved(yaml.safe_load(text), weights))
+    drawn = _settings("text_to_image", "sdxl_mini", weights)
+    moved = _settings("image_to_video", "svd_mini", weights)
     return (
-        PipelineTextToImage(settings.text_to_image),
-        PipelineImageToVideo(settings.image_to_video),
+        PipelineTextToImage(PipelineSettings.model_validate(drawn)),
+        PipelineImageToVideo(VideoPipelineSettings.model_validate(moved)),
     )
 
 
-def _moved(settings: dict[str, Any], weights: Path) -> dict[str, Any]:
-    """Replaces `mini:FOLDER` by the folder's path."""
-    for role in ("text_to_image", "image_to_video"):
-        folder = settings[role]["weights"].removeprefix("mini:")
-        settings[role]["weights"] = str(weights / folder)
-    return settings
+def _settings(role: str, choice: str, weights: Path) -> dict[str, Any]:
+    """A model's settings, with `mini:FOLDER` replaced by the folder's path."""
+    file = resources.files("mora").joinpath("conf", "agents", role, f"{choice}.yaml")
+    settings: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    folder = str(settings["weights"]).removeprefix("mini:")
+    return settings | {"weights": str(weights / folder)}

@@ -1,17 +1,25 @@
 """Binds the agents' roles to models by settings, as `mora/conf/agents` holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from mora.agents.connection import Connection, ConnectionSettings
+from mora.agents.image_to_image import ImageToImage, PipelineImageToImage
 from mora.agents.image_to_video import ImageToVideo, PipelineImageToVideo, VideoPipelineSettings
 from mora.agents.pipelines import PipelineSettings
 from mora.agents.prompt import GrammarPrompt, PromptAgent, VerbatimPrompt
 from mora.agents.text_to_image import PipelineTextToImage, TextToImage
 from mora.errors import SettingError
 from mora.records import Record
+
+A = TypeVar("A")
+S = TypeVar("S")
+
+ROLES: Final = ("prompt", "text_to_image", "image_to_image", "image_to_video", "connection")
+"""The agents' roles, in the order of the paper; each is a field of `Agents`."""
 
 PROMPT_AGENTS: Final[Mapping[str, PromptAgent]] = {
     "grammar": GrammarPrompt(),
@@ -26,21 +34,25 @@ class PromptSettings(Record):
 
 
 class AgentsSettings(Record):
-    """A model for each role."""
+    """A model for each role; a stack may leave out all but the prompt agent."""
 
     name: str
     prompt: PromptSettings
-    text_to_image: PipelineSettings
-    image_to_video: VideoPipelineSettings
+    text_to_image: PipelineSettings | None = None
+    image_to_image: PipelineSettings | None = None
+    image_to_video: VideoPipelineSettings | None = None
+    connection: ConnectionSettings | None = None
 
 
 @dataclass(frozen=True)
 class Agents:
-    """The roles of Mora and who plays them."""
+    """The roles of Mora and who plays them; `None` where a stack leaves a role out."""
 
     prompt: PromptAgent
-    text_to_image: TextToImage
-    image_to_video: ImageToVideo
+    text_to_image: TextToImage | None = None
+    image_to_image: ImageToImage | None = None
+    image_to_video: ImageToVideo | None = None
+    connection: Connection | None = None
 
 
 def bind(settings: Mapping[str, Any]) -> Agents:
@@ -54,10 +66,36 @@ def bind(settings: Mapping[str, Any]) -> Agents:
     """
     chosen = validate_agents(settings)
     return Agents(
-        PROMPT_AGENTS[chosen.prompt.agent],
-        PipelineTextToImage(chosen.text_to_image),
-        PipelineImageToVideo(chosen.image_to_video),
+        prompt=PROMPT_AGENTS[chosen.prompt.agent],
+        text_to_image=_bound(PipelineTextToImage, chosen.text_to_image),
+        image_to_image=_bound(PipelineImageToImage, chosen.image_to_image),
+        image_to_video=_bound(PipelineImageToVideo, chosen.image_to_video),
+        connection=_bound(_connection, chosen.connection),
     )
+
+
+def require(agent: A | None, role: str) -> A:
+    """Returns the agent that plays a role.
+
+    Raises:
+        SettingError: The stack leaves the role out.
+    """
+    if agent is None:
+        raise SettingError(
+            f"agents.{role}: no model plays this role in these agents, and it is needed here. "
+            f"Choose one with agents.{role}=NAME; docs/agents.md lists them."
+        )
+    return agent
+
+
+def _connection(settings: ConnectionSettings) -> Connection:
+    from mora.agents.connection import bind_connection
+
+    return bind_connection(settings)
+
+
+def _bound(make: Callable[[S], A], settings: S | None) -> A | None:
+    return None if settings is None else make(settings)
 
 
 def validate_agents(settings: Mapping[str, Any]) -> AgentsSettings:

@@ -122,6 +122,7 @@ def told(error: Exception) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         choices = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        group = group.replace("/", ".")
         return f"{group}={choice}: no such choice. There are: {', '.join(choices)}."
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:

@@ -1,7 +1,10 @@
 """Prepares a verb's arguments for Hydra's grammar.
 
 In that grammar a comma asks for several runs, and spaces, brackets and equals signs in a value
-need quotes. On this command line a list may be written with commas, and a path as it is.
+need quotes. On this command line a list may be written with commas, and a path as it is. A nested
+group is chosen like any other setting: `agents.image_to_video=ltx`, which in Hydra's grammar is
+`agents/image_to_video=ltx`; and a setting of an agent that its file leaves at the model's default
+is set like one that is written there: `agents.text_to_image.call.guidance_scale=7`.
 """
 
 from collections.abc import Collection, Sequence
@@ -32,7 +35,9 @@ def prepare(arguments: Sequence[str], *, lists_of_texts: Collection[str] = ()) -
     prepared: list[str] = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if argument.startswith("-") or not equals or _is_written_out(value):
+        if _is_of_an_agent(name):
+            prepared.append(_of_an_agent(name, value))
+        elif argument.startswith("-") or not equals or _is_written_out(value):
             prepared.append(argument)
         elif name == "prompts" and not _is_choice("prompts", value):
             prepared += ["prompts=file", f"prompts.path={_quoted(value)}"]
@@ -52,6 +57,21 @@ def prepare(arguments: Sequence[str], *, lists_of_texts: Collection[str] = ()) -
 def _is_written_out(value: str) -> bool:
     """Whether a value already is in the grammar's own form: quoted, a list, null or empty."""
     return value in ("", "null") or value[0] in "'\"[{$"
+
+
+def _is_of_an_agent(name: str) -> bool:
+    """Whether a setting is an agent's role or lies below one: `agents.ROLE` or `agents.ROLE.x`."""
+    parts = name.split(".")
+    return parts[0] == "agents" and len(parts) > 1 and (CONF / "agents" / parts[1]).is_dir()
+
+
+def _of_an_agent(name: str, value: str) -> str:
+    """A choice of the role's group; or a value, which need not be in the choice's file yet.
+
+    What no model knows is told where the settings are read, with the model's own settings.
+    """
+    is_choice = name.count(".") == 1 and value not in ("", "null") and value[0] not in "{$"
+    return f"{name.replace('.', '/')}={value}" if is_choice else f"++{name}={value}"
 
 
 def _is_choice(group: str, value: str) -> bool:

@@ -69,7 +69,9 @@ def _on_the_hub(settings: Sequence[Path]) -> Iterator[tuple[Path, str, Mapping[s
     for folder in settings:
         for path in sorted(folder.rglob("*.yaml")):
             group = path.relative_to(folder).with_suffix("")
-            used_by = f"{group.parent}={group.name}" if group.parent.name else group.name
+            used_by = (
+                f"{'.'.join(group.parent.parts)}={group.name}" if group.parent.name else group.name
+            )
             for place, entry in _entries(yaml.safe_load(path.read_text(encoding="utf-8"))):
                 yield path, " ".join([used_by, *place]), entry
 

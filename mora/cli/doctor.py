@@ -156,11 +156,14 @@ def agents(settings: Mapping[str, Any], device: str) -> Iterator[Finding]:
         SettingError: A setting of the agents is missing, unknown or wrong.
     """
     chosen = validate_agents(settings)
-    pipelines: dict[str, PipelineSettings] = {
+    pipelines: dict[str, PipelineSettings | None] = {
         "text_to_image": chosen.text_to_image,
+        "image_to_image": chosen.image_to_image,
         "image_to_video": chosen.image_to_video,
     }
     for role, pipeline in pipelines.items():
+        if pipeline is None:
+            continue
         source = pipeline.weights
         if not source.startswith("hub:"):
             folder = (

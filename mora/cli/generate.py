@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from baselines.registry import make_baseline
 from eval.ledger import HARMLESS, Ledger
-from mora.agents.binding import Agents, bind
+from mora.agents.binding import Agents, bind, require
 from mora.cli.application import Settings, run
 from mora.cli.executor import require_local
 from mora.cli.failures import tell_failures
@@ -97,7 +97,11 @@ def make_generator(
         return make_baseline(kind, name, agents, chosen)
     if task != TaskName.TEXT_TO_VIDEO:
         raise SettingError(f"task={task.value}: Mora can do task=text_to_video only, so far.")
-    bound = text_to_video(agents.prompt, agents.text_to_image, agents.image_to_video)
+    bound = text_to_video(
+        agents.prompt,
+        require(agents.text_to_image, "text_to_image"),
+        require(agents.image_to_video, "image_to_video"),
+    )
     return TaskGenerator(name, (bound,))
 
 

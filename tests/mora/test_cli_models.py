@@ -94,7 +94,7 @@ def test_the_list_names_all_that_settings_and_metrics_use(tmp_path: Path) -> Non
     )
     table = {each.name: each for each in checkpoints(tmp_path, [CONF, tmp_path])}
     assert table["dino_vitb16"].path == tmp_path / "dino_vitb16" / "dino_vitbase16_pretrain.pth"
-    assert table["svd_xt"].used_by == ("agents=paper image_to_video",)
+    assert table["svd_xt"].used_by == ("agents.image_to_video=svd_xt",)
     own = table["some/one"]
     assert own.origin == HubRepository("some/one", "abc", without=("safety_checker",))
     assert own.used_by == ("agents=own a",)
