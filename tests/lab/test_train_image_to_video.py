@@ -255,6 +255,6 @@ def test_training_writes_a_whole_pipeline_within_its_budget(
 
 
 def test_the_project_calls_the_miniature_as_it_was_measured() -> None:
-    settings = Path(mora.__file__).parent / "conf" / "agents" / "mini.yaml"
-    call = yaml.safe_load(settings.read_text())["image_to_video"]["call"]
+    settings = Path(mora.__file__).parent / "conf" / "agents" / "image_to_video" / "svd_mini.yaml"
+    call = yaml.safe_load(settings.read_text())["call"]
     assert held_out_clips.CALL.items() <= call.items()
