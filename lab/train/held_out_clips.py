@@ -33,7 +33,7 @@ CALL: Final[dict[str, Any]] = {
     "max_guidance_scale": 2.0,
     "noise_aug_strength": 0.02,
 }
-"""Arguments of the pipeline's call that suit the miniature, as in `agents.image_to_video=svd_mini`."""
+"""Arguments of the call that suit the miniature, as in `agents.image_to_video=svd_mini`."""
 
 
 def animate(
