@@ -18,6 +18,13 @@ class SettingError(ValueError):
     """A setting has a value that cannot be used; the message names it and says what can."""
 
 
+class RefusedError(RuntimeError):
+    """A model would not make what it was asked for; the message says why, and what can be done.
+
+    It is the item's failure, of the kind `refused`.
+    """
+
+
 class MachineError(RuntimeError):
     """The machine is why there is no result, not what it worked on. So nothing is recorded."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from mora.errors import MachineError, machine_fault
+from mora.errors import MachineError, RefusedError, machine_fault
 from mora.generator import Generator
 from mora.media import Clip, MediaError, MediaStore, read_image
 from mora.records import (
@@ -294,6 +294,8 @@ def _advance(state: State, stage: Stage, artifact: Artifact) -> None:
 def _failure(error: Exception) -> Failure:
     if isinstance(error, MediaError):
         return error.failure()
+    if isinstance(error, RefusedError):
+        return Failure(kind=FailureKind.REFUSED, message=str(error))
     return Failure.unforeseen(error)
 
 
