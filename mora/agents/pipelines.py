@@ -225,6 +225,25 @@ class LoadedPipeline:
             part = slice(start, start + self._at_once)
             yield from self._batch(items[part], seeds[part])
 
+    def run_one(self, item: Mapping[str, object], seed: int) -> NDArray[np.uint8]:
+        """Computes one item whose inputs go in as they are; `run` puts them into lists.
+
+        For pipelines that take no lists of pictures, or a list for a single item.
+
+        Args:
+            item: Its inputs, by the names of `Pipeline.inputs`.
+            seed: Seed of its noise.
+
+        Returns:
+            What `run` yields.
+
+        Raises:
+            ValueError: The pipeline gave values that are not finite.
+        """
+        named = {argument: item[name] for name, argument in self._described.inputs.items()}
+        (made,) = self._call(named, _generator(seed))
+        return made
+
     def _batch(
         self, items: Sequence[Mapping[str, object]], seeds: Sequence[int]
     ) -> list[NDArray[np.uint8]]:
@@ -232,10 +251,15 @@ class LoadedPipeline:
             argument: [item[name] for item in items]
             for name, argument in self._described.inputs.items()
         }
+        return self._call(columns, [_generator(seed) for seed in seeds])
+
+    def _call(
+        self, inputs: Mapping[str, object], generator: "torch.Generator | list[torch.Generator]"
+    ) -> list[NDArray[np.uint8]]:
         result = self._pipeline(
-            **columns,
+            **inputs,
             **self._described.settings.call,
-            generator=[_generator(seed) for seed in seeds],
+            generator=generator,
             output_type="np",
         )
         return [_to_uint8(values) for values in result[0]]
