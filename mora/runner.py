@@ -220,7 +220,9 @@ class Runner:
         for job in owed:
             yield from self._make(worker, [job])
 
-    def _timed(self, worker: Worker, jobs: Sequence[Job]) -> Iterator[tuple[Product, float]]:
+    def _timed(
+        self, worker: Worker, jobs: Sequence[Job]
+    ) -> Iterator[tuple[Product | Failure, float]]:
         started = time.monotonic()
         inputs = [self._inputs(job) for job in jobs]
         for product in worker(inputs):

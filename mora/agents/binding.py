@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -10,7 +10,7 @@ from mora.agents.connection import Connection, ConnectionSettings
 from mora.agents.image_to_image import ImageToImage, PipelineImageToImage
 from mora.agents.image_to_video import ImageToVideo, PipelineImageToVideo, VideoPipelineSettings
 from mora.agents.pipelines import PipelineSettings
-from mora.agents.prompt import GrammarPrompt, PromptAgent, VerbatimPrompt
+from mora.agents.prompt import PromptAgent, PromptSettings, bind_prompt
 from mora.agents.text_to_image import PipelineTextToImage, TextToImage
 from mora.errors import SettingError
 from mora.records import Record
@@ -20,17 +20,6 @@ S = TypeVar("S")
 
 ROLES: Final = ("prompt", "text_to_image", "image_to_image", "image_to_video", "connection")
 """The agents' roles, in the order of the paper; each is a field of `Agents`."""
-
-PROMPT_AGENTS: Final[Mapping[str, PromptAgent]] = {
-    "grammar": GrammarPrompt(),
-    "verbatim": VerbatimPrompt(),
-}
-
-
-class PromptSettings(Record):
-    """Which prompt agent."""
-
-    agent: Literal["grammar", "verbatim"]
 
 
 class AgentsSettings(Record):
@@ -66,7 +55,7 @@ def bind(settings: Mapping[str, Any]) -> Agents:
     """
     chosen = validate_agents(settings)
     return Agents(
-        prompt=PROMPT_AGENTS[chosen.prompt.agent],
+        prompt=bind_prompt(chosen.prompt),
         text_to_image=_bound(PipelineTextToImage, chosen.text_to_image),
         image_to_image=_bound(PipelineImageToImage, chosen.image_to_image),
         image_to_video=_bound(PipelineImageToVideo, chosen.image_to_video),

@@ -9,7 +9,7 @@ from mora.agents.image_to_video import ImageToVideo
 from mora.agents.prompt import Enhance, PromptAgent
 from mora.agents.text_to_image import Picture, TextToImage
 from mora.media import Clip
-from mora.records import TaskName
+from mora.records import Failure, TaskName
 
 Slot = Literal["text", "image", "video"]
 """What a request has come to so far, by kind; each stage reads some and replaces one."""
@@ -38,8 +38,9 @@ class Inputs:
         return self.image
 
 
-Worker = Callable[[Sequence[Inputs]], Iterator[Product]]
-"""A stage's model in memory: yields what it makes of each item, in order, as soon as it is done."""
+Worker = Callable[[Sequence[Inputs]], Iterator[Product | Failure]]
+"""A stage's model in memory: yields what it makes of each item, in order, as soon as it is done; or
+why it makes nothing of it, where it knows."""
 
 
 @dataclass(frozen=True)

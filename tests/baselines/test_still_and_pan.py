@@ -7,7 +7,7 @@ from baselines.pan import PanSettings, pan, window
 from baselines.registry import BASELINES, make_baseline
 from baselines.still import StillSettings, hold
 from mora.agents.binding import Agents
-from mora.agents.prompt import GrammarPrompt
+from mora.agents.grammar import GrammarPrompt
 from mora.errors import SettingError
 from mora.records import TaskName
 from mora.tasks.stage import Inputs, prompt_stage, text_to_image_stage

@@ -10,7 +10,8 @@ from lab.world.caption import caption
 from lab.world.parse import parse
 from lab.world.scene import sample_scenes
 from mora.agents import prompt as agent
-from mora.agents.prompt import GrammarPrompt, VerbatimPrompt, complete
+from mora.agents.grammar import GrammarPrompt, complete
+from mora.agents.prompt import VerbatimPrompt
 
 
 @pytest.mark.parametrize("seed", range(20))

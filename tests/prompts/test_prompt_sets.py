@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mora.agents.prompt import complete
+from mora.agents.grammar import complete
 from mora.records import Prompt, PromptSource, TaskName
 from prompts.load import SETS, PromptSetError, inspect, load, locate, names
 from prompts.save import save

@@ -1,0 +1,1 @@
+"""Language models: one interface, whether they answer from an address or on this machine."""
