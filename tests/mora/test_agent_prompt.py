@@ -9,7 +9,7 @@ import pytest
 from lab.world.caption import caption
 from lab.world.parse import parse
 from lab.world.scene import sample_scenes
-from mora.agents import prompt as agent
+from mora.agents import grammar as agent
 from mora.agents.grammar import GrammarPrompt, complete
 from mora.agents.prompt import VerbatimPrompt
 
