@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mora.agents.pipelines import PipelineSettings
@@ -189,3 +192,73 @@ ConnectionSettings = Annotated[
 ]
 """Settings of the connection agent: SEINE where `pipeline` says so, else a pipeline of diffusers.
 """
+
+
+def bind_connection(settings: ConnectionSettings) -> Connection:
+    """Returns the model that the settings describe; nothing is loaded."""
+    from mora.agents.first_last import PipelineConnection
+    from mora.agents.seine import SeineConnection
+
+    if isinstance(settings, SeineSettings):
+        return SeineConnection(settings)
+    return PipelineConnection(settings)
+
+
+def pairs_of_a_size(
+    before: Sequence[Picture], after: Sequence[Picture], at_once: int
+) -> Iterator[slice]:
+    """Cuts pairs of pictures into neighbours of one size.
+
+    Args:
+        before: What clips begin with.
+        after: What they end with.
+        at_once: Most pairs of a part.
+
+    Yields:
+        Each part's place, in order.
+
+    Raises:
+        InputError: The two of a pair differ in size; what came before has been yielded.
+    """
+    start = 0
+    for index, (first, last) in enumerate(zip(before, after, strict=True)):
+        if index > start and (index - start == at_once or first.shape != before[start].shape):
+            yield slice(start, index)
+            start = index
+        if first.shape != last.shape:
+            if index > start:
+                yield slice(start, index)
+            raise InputError(
+                f"found pictures of {_size(first)} and {_size(last)}, expected two of one size; "
+                "resize one of the videos before they are connected."
+            )
+    if start < len(before):
+        yield slice(start, len(before))
+
+
+def resized(picture: Picture, height: int, width: int) -> Picture:
+    """A picture (H, W, 3) at another size, by Lanczos' filter; itself at its own."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def between(first: Picture, frames: NDArray[np.uint8], last: Picture) -> NDArray[np.uint8]:
+    """Puts the given pictures at the ends of a clip, at their own size.
+
+    Args:
+        first: What the clip begins with, uint8 (H, W, 3).
+        frames: What a model made, uint8 (T, h, w, 3), its versions of both ends included.
+        last: What it ends with, uint8 (H, W, 3).
+
+    Returns:
+        uint8 (T, H, W, 3).
+    """
+    height, width = first.shape[:2]
+    made = [resized(frame, height, width) for frame in frames[1:-1]]
+    return np.stack([first, *made, last])
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"

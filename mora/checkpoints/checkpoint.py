@@ -31,6 +31,10 @@ class HubFile:
     file: str
     revision: str
 
+    def place(self, folder: Path) -> Path:
+        """Where an agent's file is kept below the folder of official weights, by its commit."""
+        return folder / self.repository.replace("/", "--") / self.revision[:12] / self.file
+
 
 @dataclass(frozen=True)
 class HubRepository:

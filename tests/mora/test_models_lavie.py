@@ -1,12 +1,11 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from goldens import golden
-from torch import Tensor
+from lavie_goldens import REDUCED, checkpoint, noise
 
 from mora.checkpoints.tensors import WeightsError
 from mora.models.lavie.blocks import UNetSettings
@@ -15,25 +14,12 @@ from mora.models.lavie.weights import load
 
 FOLDER = Path(golden.__file__).parent / "seine"
 CASES = {case["name"]: case for case in json.loads((FOLDER / "cases.json").read_text())["cases"]}
-REDUCED = UNetSettings(channels=(96, 128, 192, 192), heads=2, text_width=64)
 CPU = torch.device("cpu")
-
-
-def checkpoint() -> dict[str, Tensor]:
-    manifest = json.loads((FOLDER / "reduced.json").read_text())
-    tensors = {name: torch.from_numpy(each) for name, each in golden.weights(manifest).items()}
-    table = torch.tensor([10000 ** (-channel / 32) for channel in range(0, 32, 2)])
-    fixed = {name: table for name in tensors if name.endswith("rotary_emb.freqs")}
-    return tensors | fixed
-
-
-def noise(recipe: dict[str, Any]) -> Tensor:
-    return torch.from_numpy(golden.noise(recipe["noise"], tuple(recipe["shape"]), recipe["seed"]))
 
 
 @pytest.mark.parametrize("name", ["forward_16", "forward_odd", "forward_batch2"])
 def test_noise_equals_the_reference(name: str, tmp_path: Path) -> None:
-    torch.save({"ema": checkpoint()}, tmp_path / "seine.pt")
+    torch.save({"ema": checkpoint("seine")}, tmp_path / "seine.pt")
     network = load(tmp_path / "seine.pt", REDUCED, CPU)
     sample = noise(CASES[name]["inputs"]["sample"])
     text = noise(CASES[name]["inputs"]["encoder_hidden_states"])
@@ -44,7 +30,7 @@ def test_noise_equals_the_reference(name: str, tmp_path: Path) -> None:
     assert difference < 1e-5 * expected.abs().max()
 
 
-def test_names_and_shapes_are_those_of_the_published_checkpoint() -> None:
+def test_names_and_shapes_are_those_of_the_published_checkpoint("seine") -> None:
     published = json.loads((FOLDER / "manifest.json").read_text())["tensors"]
     with torch.device("meta"):
         ours = UNet(UNetSettings()).state_dict()
@@ -54,7 +40,7 @@ def test_names_and_shapes_are_those_of_the_published_checkpoint() -> None:
 
 
 def test_missing_and_extra_tensors_are_named(tmp_path: Path) -> None:
-    tensors = checkpoint()
+    tensors = checkpoint("seine")
     del tensors["mid_block.resnets.0.conv1.bias"]
     tensors["stranger.weight"] = torch.zeros(1)
     torch.save({"ema": tensors}, tmp_path / "seine.pt")
@@ -65,6 +51,6 @@ def test_missing_and_extra_tensors_are_named(tmp_path: Path) -> None:
 
 
 def test_a_file_without_its_entry_is_refused(tmp_path: Path) -> None:
-    torch.save(checkpoint(), tmp_path / "seine.pt")
+    torch.save(checkpoint("seine"), tmp_path / "seine.pt")
     with pytest.raises(WeightsError, match="expected an entry 'ema'"):
         load(tmp_path / "seine.pt", REDUCED, CPU)
