@@ -30,7 +30,7 @@ def test_noise_equals_the_reference(name: str, tmp_path: Path) -> None:
     assert difference < 1e-5 * expected.abs().max()
 
 
-def test_names_and_shapes_are_those_of_the_published_checkpoint("seine") -> None:
+def test_names_and_shapes_are_those_of_the_published_checkpoint() -> None:
     published = json.loads((FOLDER / "manifest.json").read_text())["tensors"]
     with torch.device("meta"):
         ours = UNet(UNetSettings()).state_dict()
