@@ -182,10 +182,19 @@ def _shielded(read: Read, video: Video, run: Path) -> Seen:
     try:
         return read(video, run)
     except Exception as error:
-        match machine_fault(error):
-            case None:
-                return Failure.unforeseen(error)
-            case "memory":
-                return OutOfMemory.told_by(error)
-            case _:
-                raise
+        return cost_of(error)
+
+
+def cost_of(error: Exception) -> Failure | OutOfMemory:
+    """What an error that nobody foresaw costs the video that was worked on.
+
+    Raises:
+        Exception: The error itself, where the machine is at fault and the session has to end.
+    """
+    match machine_fault(error):
+        case None:
+            return Failure.unforeseen(error)
+        case "memory":
+            return OutOfMemory.told_by(error)
+        case _:
+            raise error

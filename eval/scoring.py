@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.companions import Companions
-from eval.decode import OutOfMemory, Pieces, Seen, piece_frames
+from eval.decode import OutOfMemory, Pieces, Seen, cost_of, piece_frames
 from eval.plan import Plan
 from metrics.backbones.padding import FrameTooSmallError
 from metrics.batching import Lanes, Reading
@@ -373,13 +373,7 @@ def _reason(error: Exception) -> Failure | OutOfMemory:
             return error.failure
         case CaptionError():
             return error.failure()
-    match machine_fault(error):
-        case None:
-            return Failure.unforeseen(error)
-        case "memory":
-            return OutOfMemory.told_by(error)
-        case _:
-            raise error
+    return cost_of(error)
 
 
 def _free_memory() -> None:
