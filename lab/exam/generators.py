@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from mora.agents.image_to_video import PipelineImageToVideo, VideoPipelineSettings
-from mora.agents.pipelines import PipelineSettings
+from mora.agents.refiner import RefinedPipelineSettings
 from mora.agents.text_to_image import PipelineTextToImage
 
 
@@ -20,7 +20,7 @@ def generators(weights: Path) -> tuple[PipelineTextToImage, PipelineImageToVideo
     drawn = _settings("text_to_image", "sdxl_mini", weights)
     moved = _settings("image_to_video", "svd_mini", weights)
     return (
-        PipelineTextToImage(PipelineSettings.model_validate(drawn)),
+        PipelineTextToImage(RefinedPipelineSettings.model_validate(drawn)),
         PipelineImageToVideo(VideoPipelineSettings.model_validate(moved)),
     )
 

@@ -6,11 +6,12 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from mora.agents.connection import Connection, ConnectionSettings
+from mora.agents.connection import Connection, ConnectionSettings, bind_connection
 from mora.agents.image_to_image import ImageToImage, PipelineImageToImage
 from mora.agents.image_to_video import ImageToVideo, PipelineImageToVideo, VideoPipelineSettings
-from mora.agents.pipelines import PipelineSettings
+from mora.agents.pipeline_settings import PipelineSettings
 from mora.agents.prompt import PromptAgent, PromptSettings, bind_prompt
+from mora.agents.refiner import RefinedPipelineSettings
 from mora.agents.text_to_image import PipelineTextToImage, TextToImage
 from mora.errors import SettingError
 from mora.records import Record
@@ -27,7 +28,7 @@ class AgentsSettings(Record):
 
     name: str
     prompt: PromptSettings
-    text_to_image: PipelineSettings | None = None
+    text_to_image: RefinedPipelineSettings | None = None
     image_to_image: PipelineSettings | None = None
     image_to_video: VideoPipelineSettings | None = None
     connection: ConnectionSettings | None = None
@@ -59,7 +60,7 @@ def bind(settings: Mapping[str, Any]) -> Agents:
         text_to_image=_bound(PipelineTextToImage, chosen.text_to_image),
         image_to_image=_bound(PipelineImageToImage, chosen.image_to_image),
         image_to_video=_bound(PipelineImageToVideo, chosen.image_to_video),
-        connection=_bound(_connection, chosen.connection),
+        connection=bind_connection(chosen.connection) if chosen.connection else None,
     )
 
 
@@ -75,12 +76,6 @@ def require(agent: A | None, role: str) -> A:
             f"Choose one with agents.{role}=NAME; docs/agents.md lists them."
         )
     return agent
-
-
-def _connection(settings: ConnectionSettings) -> Connection:
-    from mora.agents.connection import bind_connection
-
-    return bind_connection(settings)
 
 
 def _bound(make: Callable[[S], A], settings: S | None) -> A | None:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from mora.agents.pipelines import Pipeline, PipelineSettings
+from mora.agents.pipeline_settings import PipelineSettings
+from mora.agents.pipelines import Pipeline
 from mora.agents.text_to_image import Picture
 
 
@@ -90,4 +91,5 @@ class PipelineImageToImage:
             yield edit
 
     def _pipeline(self) -> Pipeline:
-        return Pipeline(self.settings, {"text": "prompt", "image": "image"})
+        usual = {"text": "prompt", "image": "image"}
+        return Pipeline(self.settings, usual, offered=frozenset({"height", "width"}))

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from PIL import Image
 from pydantic import Field, model_validator
 
-from mora.agents.pipelines import Pipeline, PipelineSettings
+from mora.agents.pipeline_settings import PipelineSettings
+from mora.agents.pipelines import Pipeline
 from mora.agents.text_to_image import Picture
 from mora.media import Clip
-from mora.records import content_hash
 
 
 class Animate(Protocol):
@@ -63,11 +63,22 @@ class VideoPipelineSettings(PipelineSettings):
     fps: float = Field(gt=0)
     """Rate at which the clip plays, in frames a second. A model that is told its rate gets it in
     `call`, too."""
-    reads_text: bool = False
-    """Whether the pipeline takes the text as its argument `prompt`."""
+    frame_step: int = Field(default=1, ge=1)
+    """A clip has a multiple of so many frames, and one: the autoencoder's step in time."""
 
     @model_validator(mode="after")
-    def _chunks_within_clips(self) -> "VideoPipelineSettings":
+    def _frames_fit(self) -> Self:
+        frames = self.call.get("num_frames")
+        if isinstance(frames, int) and (frames - 1) % self.frame_step:
+            below = (frames - 1) // self.frame_step * self.frame_step + 1
+            raise ValueError(
+                f"call.num_frames={frames}: expected a multiple of {self.frame_step} and one, "
+                f"such as {below} or {below + self.frame_step}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _chunks_within_clips(self) -> Self:
         """Stable Video Diffusion decodes a batch as one row of frames, cut into chunks.
 
         A chunk that is not a whole clip would straddle two videos and mix their frames.
@@ -100,12 +111,12 @@ class PipelineImageToVideo:
 
     @property
     def reads_text(self) -> bool:
-        """Whether the pipeline takes a prompt."""
-        return self.settings.reads_text
+        """Whether the settings hand the text to the pipeline."""
+        return "text" in self._pipeline().inputs
 
     def recipe(self) -> str:
-        """Hash of settings and weights. Raises `CheckpointError` if local weights are missing."""
-        return content_hash([self._pipeline().recipe(), self.settings.fps])
+        """Hash of settings and weights. Raises what `Pipeline.recipe` raises."""
+        return self._pipeline().recipe()
 
     @contextmanager
     def open(self, device: str) -> Iterator[Animate]:
@@ -125,5 +136,5 @@ class PipelineImageToVideo:
             yield animate
 
     def _pipeline(self) -> Pipeline:
-        inputs = {"image": "image"} | ({"text": "prompt"} if self.reads_text else {})
-        return Pipeline(self.settings, inputs)
+        offered = frozenset({"text", "height", "width"})
+        return Pipeline(self.settings, {"image": "image"}, offered)

@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mora.agents.pipelines import Pipeline, PipelineSettings
+from mora.agents.pipelines import Pipeline
+from mora.agents.refiner import RefinedPipelineSettings, refiner_of, refiner_seed
+from mora.records import content_hash
 
 Picture = NDArray[np.uint8]
 """(H, W, 3), RGB."""
@@ -46,9 +48,9 @@ class TextToImage(Protocol):
 
 @dataclass(frozen=True)
 class PipelineTextToImage:
-    """A text-to-image pipeline of diffusers, such as SDXL."""
+    """A text-to-image pipeline of diffusers, such as SDXL, with its refiner or without."""
 
-    settings: PipelineSettings
+    settings: RefinedPipelineSettings
 
     @property
     def name(self) -> str:
@@ -61,18 +63,32 @@ class PipelineTextToImage:
         return self.settings.batch_size
 
     def recipe(self) -> str:
-        """Hash of settings and weights. Raises `CheckpointError` if local weights are missing."""
-        return self._pipeline().recipe()
+        """Hash of settings and weights. Raises what `Pipeline.recipe` raises."""
+        refiner, refined = self.settings.refiner, refiner_of(self.settings)
+        if refiner is None or refined is None:
+            return self._base().recipe()
+        return content_hash([self._base().recipe(), refined.recipe(), refiner.shares])
 
     @contextmanager
     def open(self, device: str) -> Iterator[Draw]:
-        """Loads the pipeline. Raises what `Pipeline.open` raises."""
-        with self._pipeline().open(device) as loaded:
+        """Loads the pipeline, and its refiner. Raises what `Pipeline.open` raises."""
+        refiner, refined = self.settings.refiner, refiner_of(self.settings)
+        with self._base().open(device) as base:
+            if refiner is None or refined is None:
+                yield lambda texts, seeds: base.run([{"text": text} for text in texts], seeds)
+                return
+            shared = {part: base.part(part) for part in refiner.shares}
+            with refined.open(device, shared) as last:
 
-            def draw(texts: Sequence[str], seeds: Sequence[int]) -> Iterator[Picture]:
-                return loaded.run([{"text": text} for text in texts], seeds)
+                def draw(texts: Sequence[str], seeds: Sequence[int]) -> Iterator[Picture]:
+                    handed_over = base.latents([{"text": text} for text in texts], seeds)
+                    items = [
+                        {"text": text, "latents": latents}
+                        for text, latents in zip(texts, handed_over, strict=True)
+                    ]
+                    return last.run(items, [refiner_seed(seed) for seed in seeds])
 
-            yield draw
+                yield draw
 
-    def _pipeline(self) -> Pipeline:
-        return Pipeline(self.settings, {"text": "prompt"})
+    def _base(self) -> Pipeline:
+        return Pipeline(self.settings.base(), {"text": "prompt"})

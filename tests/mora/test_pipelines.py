@@ -122,7 +122,7 @@ def test_weights_that_cannot_be_read_are_named(tiny_agents, tmp_path):
 def test_values_that_are_not_finite_are_an_error(tiny_agents):
     settings = PipelineSettings.model_validate(tiny_agents["text_to_image"])
     with Pipeline(settings, {"text": "prompt"}).open("cpu") as loaded:
-        for weight in loaded._pipeline.unet.conv_out.parameters():
+        for weight in loaded.part("unet").conv_out.parameters():
             weight.data.fill_(float("nan"))
         with pytest.raises(ValueError, match="not finite"):
             list(loaded.run([{"text": "a star"}], [1]))
