@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
+from pydantic import Field, model_validator
+
+from mora.language.settings import LanguageSettings
 from mora.records import Failure, Record, content_hash
 
 
@@ -39,10 +42,26 @@ class PromptAgent(Protocol):
 
 
 class PromptSettings(Record):
-    """Which prompt agent."""
+    """Which prompt agent; of a language model, also which, and what it is told."""
 
-    agent: Literal["grammar", "verbatim"]
-    """`grammar` completes prompts of the miniature world, `verbatim` hands them on as they are."""
+    agent: Literal["grammar", "verbatim", "language"]
+    """`grammar` completes prompts of the miniature world, `verbatim` hands them on as they are,
+    `language` has a language model rewrite them."""
+    model: LanguageSettings | None = None
+    """The language model."""
+    template: str = "picture"
+    """What the language model is told, by name: see `mora.agents.rewriting.TEMPLATES`."""
+    longest_prompt: int = Field(default=4000, ge=1)
+    """Characters that a prompt may have; a longer one fails, since a cut would change it."""
+    longest_answer: int = Field(default=2000, ge=1)
+    """Characters that a rewritten prompt may have; a longer one fails."""
+
+    @model_validator(mode="after")
+    def _model_where_needed(self) -> Self:
+        if (self.agent == "language") != (self.model is not None):
+            need = "needs" if self.agent == "language" else "takes no"
+            raise ValueError(f"agent={self.agent} {need} model=, the language model's settings")
+        return self
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,17 @@ class VerbatimPrompt:
 
 
 def bind_prompt(settings: PromptSettings) -> PromptAgent:
-    """Returns the agent that the settings describe; nothing is loaded."""
-    from mora.agents.grammar import GrammarPrompt
+    """Returns the agent that the settings describe; nothing is loaded.
 
-    return VerbatimPrompt() if settings.agent == "verbatim" else GrammarPrompt()
+    Raises:
+        SettingError: There is no such template.
+    """
+    if settings.agent == "verbatim":
+        return VerbatimPrompt()
+    if settings.agent == "grammar":
+        from mora.agents.grammar import GrammarPrompt
+
+        return GrammarPrompt()
+    from mora.agents.rewriting import LanguagePrompt
+
+    return LanguagePrompt.of(settings)

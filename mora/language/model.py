@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, Protocol
 
-from mora.records import Failure, FailureKind, Json, Record
+from pydantic import JsonValue
 
-Schema = Mapping[str, Json]
+from mora.records import Failure, FailureKind, Record
+
+Schema = Mapping[str, JsonValue]
 """A JSON schema that an answer is asked to follow."""
 
 
@@ -30,8 +32,36 @@ class Structure(StrEnum):
     """In words, which hold the model to nothing."""
 
 
+class Usage(Record):
+    """What asking took, all tries together."""
+
+    input_tokens: int = 0
+    """Tokens of the messages."""
+    output_tokens: int = 0
+    """Tokens of the answers."""
+    cost: float | None = None
+    """Their price in the settings' currency; `None` where the settings give no prices."""
+    estimated: bool = False
+    """Whether some of the tokens are the most that there can have been: the server did not say,
+    or hung up before it answered."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        costs = [each.cost for each in (self, other) if each.cost is not None]
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost=sum(costs) if costs else None,
+            estimated=self.estimated or other.estimated,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return self.input_tokens + self.output_tokens
+
+
 class Answer(Record):
-    """What a language model said, and what that took."""
+    """What a language model said."""
 
     text: str
     """The text as it came. It is data: nothing here ever carries it out or evaluates it."""
@@ -42,15 +72,10 @@ class Answer(Record):
     """
     structure: Structure = Structure.NONE
     """How the model was asked to follow a schema."""
-    input_tokens: int | None = None
-    """Tokens of the messages; `None` where the server does not say."""
-    output_tokens: int | None = None
-    """Tokens of the answer; `None` where the server does not say."""
-    cost: float | None = None
-    """Price in the settings' currency; `None` where settings give no prices, or tokens are
-    unknown."""
-    currency: str | None = None
-    """Currency of the price."""
+    usage: Usage = Usage()
+    """What it took."""
+    tries: tuple[str, ...] = ()
+    """What the tries before it came to."""
 
 
 class Reason(StrEnum):
@@ -88,12 +113,16 @@ class LanguageError(Exception):
     Attributes:
         reason: Why.
         answer: What came nevertheless, such as the text before the cut.
+        usage: What it took.
+        tries: What each try came to.
     """
 
     def __init__(self, reason: Reason, message: str, answer: Answer | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.answer = answer
+        self.usage = Usage() if answer is None else answer.usage
+        self.tries: tuple[str, ...] = () if answer is None else answer.tries
 
     def failure(self) -> Failure:
         """Returns the error as it is stored in a ledger."""
@@ -110,7 +139,7 @@ class LanguageModel(Protocol):
         ...
 
     @property
-    def identity(self) -> Mapping[str, Json]:
+    def identity(self) -> Mapping[str, JsonValue]:
         """All that its answers depend on besides what it is asked. No keys are in it."""
         ...
 
