@@ -101,7 +101,7 @@ def clusters(values: ArrayLike, prompts: Sequence[Hashable]) -> Clusters:
     of = np.array([places.setdefault(prompt, len(places)) for prompt in prompts])
     centred = array - array.mean()
     return Clusters(
-        sums=np.bincount(of, weights=array),
+        sums=np.bincount(of, weights=array).astype(np.float64),
         counts=np.bincount(of).astype(np.float64),
         squares=float(centred @ centred),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import stats
 
 from eval.statistics.clusters import Interval
 
@@ -17,7 +17,7 @@ class Effect:
     Attributes:
         size: Mean difference over the standard deviation of the prompts' differences, corrected
             for few prompts (Hedges' g of pairs); `None` where all prompts differ alike.
-        interval: Interval of the size, exact for normal differences.
+        interval: Interval of the size, for normal differences.
         better: Prompts on which the candidate has the greater value.
         equal: Prompts on which both have the same.
         worse: Prompts on which the base has the greater value.
@@ -33,8 +33,9 @@ class Effect:
 def effect(differences: ArrayLike, *, level: float) -> Effect:
     """Measures the size of a paired difference.
 
-    Source: Goulet-Pelletier and Cousineau, "A review of effect sizes and their confidence
-    intervals" (2018), for the interval by the noncentral t distribution.
+    Sources: Goulet-Pelletier and Cousineau, "A review of effect sizes and their confidence
+    intervals" (2018), for intervals by the noncentral t distribution; Abramowitz and Stegun,
+    formula 26.7.10, for that distribution by the normal one, which has an inverse.
 
     Args:
         differences: Candidate less base of each prompt, (N,).
@@ -59,20 +60,8 @@ def effect(differences: ArrayLike, *, level: float) -> Effect:
         else 1.0
     )
     ratio = float(array.mean()) / deviation * math.sqrt(n)
-    tails = (1 - level) / 2, (1 + level) / 2
-    # The greater the true size, the less probable a ratio this small.
-    high, low = (_noncentrality(ratio, freedom, tail) / math.sqrt(n) for tail in tails)
-    size = correction * ratio / math.sqrt(n)
-    return Effect(size, Interval(correction * low, correction * high, level), **counts)
-
-
-def _noncentrality(ratio: float, freedom: int, share: float) -> float:
-    """The noncentrality under which a share of all t ratios is below this one."""
-    # The t ratio's scale is off by a factor near 1 with many degrees of freedom, by more with few.
-    reach = 10.0 + 5.0 * abs(ratio)
-    root = optimize.brentq(
-        lambda centre: float(stats.nct.cdf(ratio, freedom, centre)) - share,
-        ratio - reach,
-        ratio + reach,
-    )
-    return float(root)
+    reach = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(1 + ratio**2 / (2 * freedom))
+    middle = ratio * (1 - 1 / (4 * freedom))
+    unit = correction / math.sqrt(n)
+    interval = Interval(unit * (middle - reach), unit * (middle + reach), level)
+    return Effect(unit * ratio, interval, **counts)

@@ -32,6 +32,11 @@ class Evidence(ABC):
         """Mean difference."""
         return float(self.differences.mean())
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the prompts' differences (with N - 1), 0 for a single one."""
+        return float(self.differences.std(ddof=1)) if len(self.differences) > 1 else 0.0
+
     @abstractmethod
     def p_below(self, shift: float) -> float:
         """One-sided p-value against a true difference of `shift` or more: small if it is less."""

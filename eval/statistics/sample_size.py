@@ -1,7 +1,8 @@
 """What difference a number of prompts can show, and how many prompts a difference needs.
 
 The tests are those of `eval.statistics.evidence`, one-sided; their power is taken to be that of
-the t test, which the sign-flip test has nearly. `benchmarks/coverage.py` holds that against
+the t test, which the sign-flip test has nearly, and the noncentral t distribution to be the normal
+one of Abramowitz and Stegun's formula 26.7.10. `benchmarks/coverage.py` holds both against
 simulated power.
 """
 
@@ -9,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from scipy import optimize, stats
+from scipy import stats
 
 POWER: Final = 0.8
 """Chance of a verdict that a number of prompts is to give, by custom."""
@@ -29,11 +30,8 @@ def power_of_difference(difference: float, deviation: float, prompts: int, alpha
     """
     if 0.5**prompts > alpha:
         return 0.0  # not even all signs alike would do
-    centre = difference * math.sqrt(prompts) / deviation
-    critical = float(stats.t.isf(alpha, prompts - 1))
-    if centre > 37:  # the tail is 1 to the last digit, and the noncentral t is out of its range
-        return 1.0 if centre > 2 * critical else float(stats.norm.sf(critical - centre))
-    return float(stats.nct.sf(critical, prompts - 1, centre))
+    middle, scale = _critical(prompts, alpha)
+    return float(stats.norm.cdf((difference * math.sqrt(prompts) / deviation - middle) / scale))
 
 
 def power_of_equivalence(
@@ -69,15 +67,8 @@ def smallest_detectable(
     """
     if prompts < 2 or 0.5**prompts > alpha:
         return math.inf
-    if deviation == 0.0:
-        return 0.0
-    most = 10 * float(stats.t.isf(alpha, prompts - 1)) + 10
-    root = optimize.brentq(
-        lambda size: power_of_difference(size, 1.0, prompts, alpha) - power,
-        0.0,
-        most / math.sqrt(prompts),
-    )
-    return float(root) * deviation
+    middle, scale = _critical(prompts, alpha)
+    return (middle + float(stats.norm.ppf(power)) * scale) * deviation / math.sqrt(prompts)
 
 
 def prompts_for_difference(
@@ -124,6 +115,13 @@ def prompts_for_equivalence(
         least,
         lambda n: power_of_equivalence(margin, difference, deviation, n, alpha) >= power,
     )
+
+
+def _critical(prompts: int, alpha: float) -> tuple[float, float]:
+    """Mean and scale of the normal distribution that a true t ratio is held against."""
+    freedom = prompts - 1
+    critical = float(stats.t.isf(alpha, freedom))
+    return critical * (1 - 1 / (4 * freedom)), math.sqrt(1 + critical**2 / (2 * freedom))
 
 
 def _least_prompts(alpha: float) -> int:

@@ -31,13 +31,18 @@ class SignFlips(Evidence):
 
     Args:
         differences: Candidate less base of each prompt, (N,).
+        patterns: Sets that are drawn where there are more prompts than `EXACT`; no p-value is
+            less than one over it.
         seed: Of the drawn sets; equal seeds give equal results.
+
+    Attributes:
+        exact: Whether all sets were tried.
     """
 
-    def __init__(self, differences: ArrayLike, *, seed: int = 0) -> None:
+    def __init__(self, differences: ArrayLike, *, patterns: int = PATTERNS, seed: int = 0) -> None:
         super().__init__(differences)
         self.exact = len(self.differences) <= EXACT
-        self._means = np.sort(self._all() if self.exact else self._drawn(seed))
+        self._means = np.sort(self._all() if self.exact else self._drawn(patterns, seed))
         # Sums of the same numbers in another order differ in the last digits.
         self._blur = 1e-12 * float(np.abs(self.differences).max())
 
@@ -67,13 +72,13 @@ class SignFlips(Evidence):
             sizes = np.concatenate([sizes, sizes + 1])
         return np.asarray(sums[1:] / sizes[1:])
 
-    def _drawn(self, seed: int) -> Numbers:
-        """Means of random sets, (PATTERNS,)."""
+    def _drawn(self, patterns: int, seed: int) -> Numbers:
+        """Means of random sets, (patterns,)."""
         n = len(self.differences)
         rng = np.random.default_rng([seed, n])
         means = []
-        for start in range(0, PATTERNS, _CHUNK):
-            bits = rng.integers(0, 256, (min(_CHUNK, PATTERNS - start), -(-n // 8)), np.uint8)
+        for start in range(0, patterns, _CHUNK):
+            bits = rng.integers(0, 256, (min(_CHUNK, patterns - start), -(-n // 8)), np.uint8)
             within = np.unpackbits(bits, axis=1, count=n)
             # An empty set comes once in 2^16 or less; it is taken for the set of all.
             within[within.sum(axis=1) == 0] = 1

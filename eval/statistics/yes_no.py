@@ -33,6 +33,11 @@ class YesNo(Evidence):
         second = (float(self.differences @ self.differences) + 2) / n
         self._error = math.sqrt((second - self._middle**2) / n)
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the prompts' differences, with the two prompts that are added."""
+        return self._error * math.sqrt(len(self.differences) + 2)
+
     def p_below(self, shift: float) -> float:
         """See `Evidence.p_below`."""
         return float(stats.norm.cdf((self._middle - shift) / self._error))

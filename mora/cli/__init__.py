@@ -11,7 +11,7 @@ from typing import Final
 
 from mora import __version__
 
-VERBS: Final = ("demo", "generate", "evaluate", "validate", "table", "models", "doctor")
+VERBS: Final = ("demo", "generate", "evaluate", "validate", "table", "compare", "models", "doctor")
 """Each is a module beside this one with a function `main(arguments) -> exit status`."""
 
 HELP: Final = """\
@@ -23,6 +23,7 @@ mora: from prompts to videos to scores to tables.
   mora evaluate videos=DIR prompts=FILE     the same for existing videos; prompts=none without text
   mora validate                             the metrics' own exam: what each of them sees
   mora table run=A,B                        runs beside the paper's numbers: Markdown, CSV, LaTeX
+  mora compare BASE CANDIDATE               the regression gate: is a model worse, prompt by prompt?
   mora models list|pull|check               published weights: licence, size, sha256, what is here
   mora doctor                               what this machine can run
 
