@@ -195,7 +195,7 @@ class SeineConnection:
         if not path.is_file():
             what = f"It is where agents.connection.unet.weights={source.weights} points"
             advice = (
-                f"run `mora models pull {self.name}`"
+                f"run `mora models pull {source.weights.removeprefix('hub:')}`"
                 if source.weights.startswith("hub:")
                 else "correct the setting"
             )

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+UNPINNED: Final = "unpinned"
+"""In place of a commit, where settings leave it to their user to choose one."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Checkpoint:
         size: Bytes of a single file; `None` where they are not known.
         sha256: Digest of a single file in hex, or its first digits; `None` where it is not known.
         shipped: Whether the file comes with this project.
+        of_settings: Whether settings name it, such as those of agents; else metrics use it.
     """
 
     name: str
@@ -78,6 +83,12 @@ class Checkpoint:
     size: int | None = None
     sha256: str | None = None
     shipped: bool = False
+    of_settings: bool = False
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is known which commit is meant, so that it can be fetched."""
+        return isinstance(self.origin, WebFile) or self.origin.revision != UNPINNED
 
     @property
     def fully_known(self) -> bool:

@@ -10,7 +10,9 @@ from typing import Any, Final
 import yaml
 
 from metrics.backbones import card, published
-from mora.checkpoints.checkpoint import Checkpoint, HubFile, HubRepository, WebFile
+from mora.checkpoints.checkpoint import UNPINNED, Checkpoint, HubFile, HubRepository, WebFile
+
+Origin = HubFile | HubRepository
 
 HUB: Final = "hub:"
 """What settings put before the name of a repository on the hub."""
@@ -24,23 +26,34 @@ def checkpoints(weights_folder: Path, settings: Sequence[Path]) -> list[Checkpoi
         settings: Folders of settings, such as `mora/conf`, whose files name agents' weights.
 
     Returns:
-        Metrics' files, then repositories of the hub. Their names are unique.
+        Metrics' files, then repositories of the hub, and single files there. Names are unique.
     """
     listed = [_of_metric(each, weights_folder) for each in published.PUBLISHED]
-    users: dict[HubRepository, list[str]] = {}
-    names: dict[HubRepository, str] = {}
-    licences: dict[HubRepository, str] = {}
+    users: dict[Origin, list[str]] = {}
+    names: dict[Origin, str] = {}
+    licences: dict[Origin, str] = {}
     for path, used_by, entry in _on_the_hub(settings):
         origin = _origin(path, used_by, entry)
         users.setdefault(origin, []).append(used_by)
         names.setdefault(origin, str(entry.get("name") or origin.repository))
         if entry.get("licence"):
             licences.setdefault(origin, str(entry["licence"]))
+    pinned = {origin.repository for origin in names if origin.revision != UNPINNED}
+    for origin in [each for each in names if each.revision == UNPINNED]:
+        if origin.repository in pinned:  # settings of the user's own have chosen the commit
+            del names[origin]
     taken = [each.name for each in listed] + list(names.values())
     for origin, name in names.items():
         unique = name if taken.count(name) == 1 else f"{origin.repository}@{origin.revision[:12]}"
         listed.append(
-            Checkpoint(unique, origin, licences.get(origin), tuple(dict.fromkeys(users[origin])))
+            Checkpoint(
+                unique,
+                origin,
+                licences.get(origin),
+                tuple(dict.fromkeys(users[origin])),
+                path=origin.place(weights_folder) if isinstance(origin, HubFile) else None,
+                of_settings=True,
+            )
         )
     return listed
 
@@ -90,19 +103,21 @@ def _entries(
             yield from _entries(value, place)
 
 
-def _origin(path: Path, used_by: str, entry: Mapping[str, Any]) -> HubRepository:
+def _origin(path: Path, used_by: str, entry: Mapping[str, Any]) -> Origin:
+    """What an entry stands for: one file if it names a `file`, else what libraries load."""
     from mora.errors import SettingError
 
-    revision = entry.get("revision")
-    if not isinstance(revision, str):
+    repository = str(entry["weights"]).removeprefix(HUB)
+    if "revision" not in entry:
         raise SettingError(
             f"{path}: {used_by}: {entry['weights']} needs revision:, the 40 digits of a commit on "
-            "the hub."
+            "the hub, or null for the user to choose."
         )
+    revision = UNPINNED if entry["revision"] is None else str(entry["revision"])
+    if entry.get("file"):
+        return HubFile(repository, str(entry["file"]), revision)
     load = entry.get("load") or {}
-    return HubRepository(
-        str(entry["weights"]).removeprefix(HUB),
-        revision,
-        entry.get("variant"),
-        tuple(sorted(name for name, value in load.items() if value is None)),
+    without = {name for name, value in load.items() if value is None} | set(
+        entry.get("without") or ()
     )
+    return HubRepository(repository, revision, entry.get("variant"), tuple(sorted(without)))

@@ -91,7 +91,7 @@ def _chosen(known: Sequence[Checkpoint], names: Sequence[str]) -> list[Checkpoin
         )
     if not names or "all" in names:
         return list(known)
-    of_metrics = [each.name for each in known if not isinstance(each.origin, HubRepository)]
+    of_metrics = [each.name for each in known if not each.of_settings]
     wanted = {*names, *(of_metrics if "metrics" in names else ())}
     return [each for each in known if each.name in wanted]
 
@@ -155,7 +155,7 @@ def _print_table(rows: Sequence[dict[str, Any]], folder: Path) -> None:
         )
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(table)
-    print(f"Metrics' weights lie in {folder}, those of agents in {constants.HF_HUB_CACHE}.")
+    print(f"Single files lie in {folder}, repositories in {constants.HF_HUB_CACHE}.")
     print("mora models list format=json shows every digit and path.")
 
 
@@ -196,6 +196,7 @@ def _pull(chosen: Sequence[Checkpoint], lock: Lock, folder: Path) -> int:
     with Meter() as meter:
         for each in chosen:
             try:
+                _must_be_pinned(each)
                 done = pull(each, lock, partial(_show, meter, each.name), _say)
             except OSError as error:  # CheckpointError, and what the system refuses
                 failures.append(f"{each.name}: {error}")
@@ -204,6 +205,21 @@ def _pull(chosen: Sequence[Checkpoint], lock: Lock, folder: Path) -> int:
             licence = each.licence or "stated on its page of the hub"
             print(f"{each.name}: {came}; licence {licence}; {done.place}")
     return tell_failures(failures)
+
+
+def _must_be_pinned(checkpoint: Checkpoint) -> None:
+    """Refuses weights whose commit nobody has chosen.
+
+    Raises:
+        CheckpointError: It is so; the message says how to choose.
+    """
+    if not checkpoint.pinned and not isinstance(checkpoint.origin, WebFile):
+        raise CheckpointError(
+            f"revision: null in {', '.join(checkpoint.used_by)}: expected the 40 digits of a "
+            f"commit. Choose one at https://huggingface.co/{checkpoint.origin.repository}/commits, "
+            "write it into a copy of these settings in a folder of your own, and name the folder: "
+            "--config-dir FOLDER."
+        )
 
 
 def _show(meter: "Meter", of: str, name: str, done: int, total: int) -> None:
@@ -225,6 +241,7 @@ def _check(chosen: Sequence[Checkpoint], lock: Lock, *, named: bool) -> int:
             print(f"{each.name}: is not here")
             continue
         try:
+            _must_be_pinned(each)
             if isinstance(each.origin, HubRepository):
                 faults = list(check_repository(each.name, each.origin, lock))
                 said = "all files as published, all tensors fit"

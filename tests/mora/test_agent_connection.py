@@ -193,7 +193,7 @@ def test_a_wrong_setting_is_told(seine: dict[str, Any], changed: Any, said: str)
         ({"unet": {"weights": "mini:none"}}, r"weights=mini:none points"),
         (
             {"unet": {"weights": "hub:a/b", "file": "c.pt", "revision": "0" * 40}},
-            r"a--b/000000000000/c\.pt: found no weights .* run `mora models pull seine_tiny`",
+            r"a--b/000000000000/c\.pt: found no weights .* run `mora models pull a/b`",
         ),
         ({"stable_diffusion": {"weights": "/no/such"}}, r"no folder text_encoder and no tokeni"),
     ],
