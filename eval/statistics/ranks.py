@@ -79,7 +79,8 @@ def _shown_better(scores: Numbers, level: float, seed: int) -> Numbers:
     means = differences.mean(axis=0)
     centred = differences - means
     squares = (centred**2).mean(axis=0)
-    squares[squares <= 1e-24 * np.maximum(1.0, means**2)] = 0.0  # rounding
+    alike = squares <= 1e-24 * np.maximum(1.0, means**2)  # all prompts; what is left is rounding
+    squares[alike], centred[:, alike] = 0.0, 0.0
     signs = np.random.default_rng([seed, n]).choice([-1.0, 1.0], (FLIPS, n))
     flipped = signs @ centred / n
     # Flipping signs keeps the sum of squares: what is not the mean's is spread.
