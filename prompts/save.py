@@ -11,10 +11,11 @@ from mora.records import Prompt
 def line(prompt: Prompt) -> str:
     """Returns a prompt as its line of a set, without the end of the line.
 
-    Fields that have their default value are left out, except the task.
+    Fields that have their default value are left out, except the task and how it was written.
     """
     fields = prompt.model_dump(mode="json", exclude_defaults=True)
-    told = {"id": prompt.id, "task": prompt.task.value} | fields
+    source = {"mode": prompt.source.mode} | fields.get("source", {})
+    told = {"id": prompt.id, "task": prompt.task.value} | fields | {"source": source}
     return json.dumps(told, ensure_ascii=False)
 
 
