@@ -55,7 +55,8 @@ def run(
     """Runs a verb.
 
     Args:
-        verb: Its name, which is also that of its file in `mora/conf`.
+        verb: Its name, which is also that of its file in `mora/conf`; an underline stands for the
+            space in a verb of two words.
         arguments: What follows the verb on the command line.
         function: Carries out the settings and returns an exit status.
         lists_of_texts: Settings that take several paths, see `mora.cli.arguments`.
@@ -67,13 +68,14 @@ def run(
     from omegaconf import DictConfig, OmegaConf
 
     statuses: list[int] = []
+    spoken = verb.replace("_", " ")
 
     def job(config: DictConfig) -> int:
         try:
             settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             status = function(cast("Settings", settings))
         except Exception as error:
-            status = _tell(verb, error)
+            status = _tell(spoken, error)
         statuses.append(status)
         return status
 
@@ -85,15 +87,15 @@ def run(
         settings = [each for each in prepared if "=" in each and not each.startswith("-")]
         others = [each for each in prepared if each not in settings]
         # Settings first: Hydra's parser takes them only where they stand together.
-        sys.argv = [f"mora {verb}", *settings, *QUIET, *others]
+        sys.argv = [f"mora {spoken}", *settings, *QUIET, *others]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)(job)()
     except KeyboardInterrupt:
-        print(f"mora {verb}: interrupted; run again, it goes on from here.", file=sys.stderr)
+        print(f"mora {spoken}: interrupted; run again, it goes on from here.", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
     except Exception as error:
-        return _tell(verb, error)
+        return _tell(spoken, error)
     finally:
         sys.argv = before
     return max(statuses, default=0)

@@ -97,7 +97,11 @@ class Archive:
         """Stores an exchange; it is on the disk when this returns."""
         line = f"{exchange.model_dump_json(exclude_none=True)}\n".encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock, FileLock(f"{self.path}.lock"), self.path.open("ab+") as file:
+        with (
+            self._lock,
+            FileLock(self.path.with_name(f".{self.path.name}.lock")),
+            self.path.open("ab+") as file,
+        ):
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":

@@ -317,6 +317,7 @@ class EndpointModel:
             structure=asked.structure,
             usage=bill.usage,
             tries=tuple(bill.tries),
+            at=datetime.now(UTC),
         )
         if refusal or finish in REFUSALS:
             raise self._error(

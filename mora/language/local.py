@@ -8,6 +8,7 @@ import gc
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,6 +122,7 @@ class LocalModel:
             model=self.name,
             structure=structure,
             usage=usage,
+            at=datetime.now(UTC),
         )
         if not ended:
             raise LanguageError(

@@ -1,6 +1,7 @@
 """What a language model is here: it is given messages and answers with a text, or says why not."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, Protocol
 
@@ -76,6 +77,8 @@ class Answer(Record):
     """What it took."""
     tries: tuple[str, ...] = ()
     """What the tries before it came to."""
+    at: datetime
+    """When it came."""
 
 
 class Reason(StrEnum):
