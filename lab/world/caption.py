@@ -195,6 +195,17 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
+def motion_phrase(body: Body, rng: np.random.Generator, *, participle: bool = False) -> str:
+    """Says what an object does, without the object: "moves slowly to the left".
+
+    Args:
+        body: The object.
+        rng: Chooses among the words.
+        participle: Whether to say "moving" in place of "moves".
+    """
+    return _verb(body, rng, participle)
+
+
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(rng.random() * len(options))]
 

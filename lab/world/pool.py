@@ -4,10 +4,7 @@ Sampling scenes, saying them and splitting the words is Python's work, too slow 
 training. It is done once, in several processes; after that a batch is two random indices.
 """
 
-import multiprocessing
-import os
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -17,12 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.world.caption import caption
-from lab.world.scene import SceneBatch, encode, sample_scenes
+from lab.world.parallel import Part, columns
+from lab.world.scene import Scene, SceneBatch, encode, sample_scenes
 from lab.world.vocabulary import CONTEXT, clip_tokenizer
 
-_CHUNK: Final = 1000
-_MOST: Final = 16
-_ALONE: Final = 4000  # below this many scenes, starting processes costs more than it saves
+Say = Callable[[Scene, np.random.Generator], str]
+"""Says a scene in words that the generator chooses."""
+
+CHUNK: Final = 1000
+"""Scenes that a process samples at once."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Pool:
         captions: int = 2,
         context: int = CONTEXT,
         processes: int | None = None,
+        say: Say = caption,
     ) -> "Pool":
         """Samples scenes and says each several times; the result depends on no other argument.
 
@@ -54,23 +55,14 @@ class Pool:
             context: Tokens of a caption, start and end included; a longer caption is cut.
             processes: Number of worker processes; by default one a core, at most 16, and none for a
                 small pool.
+            say: What says a scene, a function of a module.
         """
         jobs = [
-            (first, min(_CHUNK, count - first), seed, captions, context)
-            for first in range(0, count, _CHUNK)
+            (first, min(CHUNK, count - first), seed, captions, context, say)
+            for first in range(0, count, CHUNK)
         ]
-        if processes is None:
-            processes = 1 if count < _ALONE else min(_MOST, os.cpu_count() or 1)
-        if processes == 1:
-            return _join(_part(job) for job in jobs)
-        # Spawned, not forked: the parent may have started CUDA and threads by now.
-        executor = ProcessPoolExecutor(
-            min(processes, len(jobs)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_use_one_core,
-        )
-        with executor:
-            return _join(executor.map(_part, jobs))
+        *scenes, tokens = columns(_part, jobs, count, processes)
+        return Pool(SceneBatch(*scenes), tokens)
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -93,31 +85,23 @@ class Pool:
         return self.scenes[scene], self.tokens[scene, which].long()
 
 
-def _use_one_core() -> None:
-    torch.set_num_threads(1)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+def tokenise(texts: Sequence[str], each: int, context: int) -> NDArray[np.int16]:
+    """Splits texts into tokens: int16 (texts / each, each, context), padded with end of text."""
+    ids = clip_tokenizer()(list(texts), padding="max_length", max_length=context, truncation=True)
+    return np.asarray(ids.input_ids, np.int16).reshape(-1, each, context)
 
 
-_Job = tuple[int, int, int, int, int]
-_Part = list[NDArray[Any]]
+def arrays(scenes: SceneBatch) -> list[NDArray[Any]]:
+    """A batch of scenes as arrays, in the order of its fields."""
+    return [getattr(scenes, field.name).numpy() for field in fields(scenes)]
 
 
-def _part(job: _Job) -> _Part:
+def _part(job: tuple[int, int, int, int, int, Say]) -> Part:
     """Scenes `first` to `first + count` as arrays in the order of the fields, then the tokens."""
-    first, count, seed, captions, context = job
+    first, count, seed, captions, context, say = job
     scenes = sample_scenes(count, seed, first=first)
     texts = []
     for index, scene in enumerate(scenes, first):
         rng = np.random.default_rng([seed, index, 1])
-        texts += [caption(scene, rng) for _ in range(captions)]
-    ids = clip_tokenizer()(texts, padding="max_length", max_length=context, truncation=True)
-    tokens = np.asarray(ids.input_ids, np.int16).reshape(count, captions, context)
-    batch = encode(scenes)
-    return [*(getattr(batch, field.name).numpy() for field in fields(batch)), tokens]
-
-
-def _join(parts: Iterable[_Part]) -> Pool:
-    *columns, tokens = (
-        torch.from_numpy(np.concatenate(column)) for column in zip(*parts, strict=True)
-    )
-    return Pool(SceneBatch(*columns), tokens)
+        texts += [say(scene, rng) for _ in range(captions)]
+    return [*arrays(encode(scenes)), tokenise(texts, captions, context)]
