@@ -117,7 +117,8 @@ def _origin(path: Path, used_by: str, entry: Mapping[str, Any]) -> Origin:
     if entry.get("file"):
         return HubFile(repository, str(entry["file"]), revision)
     load = entry.get("load") or {}
-    without = {name for name, value in load.items() if value is None} | set(
-        entry.get("without") or ()
-    )
+    without = {name for name, value in load.items() if value is None}
+    without |= {*(entry.get("without") or ()), *(entry.get("shares") or ())}
+    if entry.get("safety_checker") is False:
+        without.add("safety_checker")
     return HubRepository(repository, revision, entry.get("variant"), tuple(sorted(without)))

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mora import __version__
 from mora.agents.binding import validate_agents
-from mora.agents.pipelines import PipelineSettings
+from mora.agents.pipeline_settings import PipelineSettings
+from mora.agents.refiner import RefinerSettings
 from mora.checkpoints import CheckpointError, folder_sha256, mini_weights
 from mora.cli.application import Settings, run
 from mora.cli.evaluate import applicable_metrics, captioning_networks_of, read_videos
@@ -156,8 +157,9 @@ def agents(settings: Mapping[str, Any], device: str) -> Iterator[Finding]:
         SettingError: A setting of the agents is missing, unknown or wrong.
     """
     chosen = validate_agents(settings)
-    pipelines: dict[str, PipelineSettings | None] = {
+    pipelines: dict[str, PipelineSettings | RefinerSettings | None] = {
         "text_to_image": chosen.text_to_image,
+        "refiner": chosen.text_to_image and chosen.text_to_image.refiner,
         "image_to_image": chosen.image_to_image,
         "image_to_video": chosen.image_to_video,
     }
@@ -176,8 +178,10 @@ def agents(settings: Mapping[str, Any], device: str) -> Iterator[Finding]:
             yield Finding(role, f"{source} needs revision=, a commit on the hub", False)
         else:
             yield _hub(role, source.removeprefix("hub:"), pipeline.revision)
-        if pipeline.dtype == "float16" and device.startswith("cpu"):
-            yield Finding(role, "is set to float16, which needs a GPU", False)
+        if isinstance(pipeline, PipelineSettings):
+            place = pipeline.device or device
+            if pipeline.dtype == "float16" and place.startswith("cpu"):
+                yield Finding(role, "is set to float16, which needs a GPU", False)
 
 
 def _hub(role: str, name: str, revision: str) -> Finding:

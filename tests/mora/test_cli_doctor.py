@@ -49,7 +49,13 @@ def test_the_papers_models_need_a_gpu(settings, capsys):
     assert main(["doctor", "agents=paper", "executor.device=cpu"]) == 1
     told = capsys.readouterr().out
     assert "is set to float16, which needs a GPU" in told
-    assert "mora generate agents=paper: cannot run, for text_to_image, image_to_video" in told
+    assert "refiner stabilityai/stable-diffusion-xl-refiner-1.0 at 5d4cfe854c9a" in (
+        " ".join(told.split())
+    )
+    assert (
+        "mora generate agents=paper: cannot run, for text_to_image, image_to_image, image_to_video"
+        in told
+    )
     assert "mora evaluate weights=mini: can run" in told
 
 

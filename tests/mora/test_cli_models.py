@@ -89,7 +89,7 @@ def test_the_list_names_all_that_settings_and_metrics_use(tmp_path: Path) -> Non
     (tmp_path / "agents").mkdir()
     (tmp_path / "agents" / "own.yaml").write_text(
         "a: {weights: 'hub:some/one', revision: abc, load: {safety_checker: null}}\n"
-        "b: {name: sdxl_base_1.0, weights: 'hub:some/two', revision: def, licence: MIT}\n"
+        "b: {name: svd, weights: 'hub:some/two', revision: def, licence: MIT}\n"
         "c: {weights: /a/local/folder}\n"
     )
     table = {each.name: each for each in checkpoints(tmp_path, [CONF, tmp_path])}
@@ -100,11 +100,27 @@ def test_the_list_names_all_that_settings_and_metrics_use(tmp_path: Path) -> Non
     assert own.used_by == ("agents=own a",)
     # Two of one name are told apart by their repositories.
     assert table["some/two@def"].licence == "MIT"
-    assert "stabilityai/stable-diffusion-xl-base-1.0@462165984030" in table
+    assert "stabilityai/stable-video-diffusion-img2vid@9cf024d5bfa8" in table
     text = "".join(path.read_text() for path in CONF.rglob("*.yaml"))
-    assert text.count("weights: hub:") == len(checkpoints(tmp_path, [CONF])) - len(
-        checkpoints(tmp_path, [])
+    named = {line.split()[1] for line in text.splitlines() if " weights: hub:" in f" {line}"}
+    listed = {f"hub:{each.origin.repository}" for each in table.values() if each.of_settings}
+    assert listed == named | {"hub:some/one", "hub:some/two"}
+
+
+def test_a_refiner_shares_parts_and_a_checker_is_not_fetched_for_nothing(tmp_path: Path) -> None:
+    table = {each.name: each for each in checkpoints(tmp_path, [CONF])}
+    refiner = table["sdxl_refiner_1.0"]
+    assert refiner.origin.without == ("text_encoder_2", "tokenizer_2", "vae")
+    assert refiner.used_by == ("agents.text_to_image=sdxl refiner",)
+    assert table["sdxl_1.0"].used_by == (
+        "agents.text_to_image=sdxl",
+        "agents.text_to_image=sdxl_base",
     )
+    assert table["instruct_pix2pix"].origin.without == ()
+    settings = (CONF / "agents" / "image_to_image" / "instruct_pix2pix.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(f"{settings}\nsafety_checker: false\n")
+    unchecked = checkpoints(tmp_path, [tmp_path])[-1]
+    assert unchecked.origin.without == ("safety_checker",)
 
 
 def test_the_list_loads_no_torch(tmp_path: Path) -> None:
