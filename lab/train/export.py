@@ -24,6 +24,13 @@ class Pretrained(Protocol):
         """Writes `config.json` and safetensors into a folder."""
 
 
+class Pipeline(Protocol):
+    """A diffusers pipeline: it knows how to write all its parts."""
+
+    def save_pretrained(self, save_directory: str, *, safe_serialization: bool) -> object:
+        """Writes `model_index.json` and a folder for each part."""
+
+
 def save_module_fp16(module: nn.Module, folder: Path, name: str = "model.safetensors") -> int:
     """Writes the tensors of a module in half precision under their own names.
 
@@ -75,6 +82,39 @@ def save_pretrained_fp16(model: nn.Module, folder: Path) -> int:
         shutil.rmtree(folder)
     temporary.replace(folder)
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def save_pipeline_fp16(
+    pipeline: Pipeline,
+    folder: Path,
+    trained: Mapping[str, nn.Module],
+    copied: Mapping[str, Path],
+) -> dict[str, int]:
+    """Writes a pipeline of diffusers in half precision, in the library's layout.
+
+    Args:
+        pipeline: The pipeline, whose schedulers, tokenizers and processors are written as they are.
+        folder: Where to; what it held is replaced.
+        trained: Networks by their names in the pipeline.
+        copied: Folders of parts whose files are taken as they are, by their names. They may lie in
+            the folder that is written.
+
+    Returns:
+        Sizes of the trained networks' weights in bytes, by name.
+
+    Raises:
+        ValueError: A tensor holds what half precision cannot.
+    """
+    staged = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(staged, ignore_errors=True)
+    pipeline.save_pretrained(str(staged), safe_serialization=True)
+    for name, source in copied.items():
+        shutil.rmtree(staged / name)
+        shutil.copytree(source, staged / name)
+    sizes = {name: save_pretrained_fp16(each, staged / name) for name, each in trained.items()}
+    shutil.rmtree(folder, ignore_errors=True)
+    staged.rename(folder)
+    return sizes
 
 
 def save_json(path: Path, values: Mapping[str, object]) -> None:

@@ -6,14 +6,12 @@ side by side, for cross-attention; the second encoder's pooled output and the pi
 time embedding. Both encoders are trained along with the network, since at this size nothing else
 would teach them which colour goes with which shape.
 
-Noise is added by the very scheduler that the pipeline samples with. It predicts velocity and ends
-at pure noise (Lin et al. 2023, arXiv:2305.08891): a schedule that does not, as SDXL's own, betrays
-a picture's mean brightness to the network in training, and then draws grey nights.
+Noise is added by the very scheduler that the pipeline samples with. Unlike SDXL's own it ends at
+pure noise (see `lab.train.noise`), without which the miniature would draw grey nights.
 
 The pictures are first frames, as image-to-video will go on from them, and some later ones.
 """
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,12 +28,14 @@ from diffusers import (
 )
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from lab.train.autoencoders import FACTOR, HELD_OUT, LATENT_CHANNELS, SIDE, find_autoencoder
-from lab.train.export import save_json, save_pretrained_fp16, save_sheet
+from lab.train.export import save_json, save_pipeline_fp16, save_sheet
 from lab.train.image_autoencoder import draw, modes
 from lab.train.loop import Settings, Training, autocast
+from lab.train.noise import SCHEDULER, random_steps
+from lab.train.text_encoders import empty_text, liven, text_config
 from lab.world.caption import caption
 from lab.world.measure import Reading, measure
 from lab.world.parse import AskedBody
@@ -67,10 +67,7 @@ SIZE_EMBEDDING: Final = 8
 
 _NARROW, _WIDE = 64, 96
 
-TEXT: Final[dict[str, Any]] = {
-    "max_position_embeddings": CONTEXT,
-    "projection_dim": _WIDE,
-}
+TEXT: Final[dict[str, Any]] = {"projection_dim": _WIDE}
 TEXT_ENCODER: Final[dict[str, Any]] = TEXT | {
     "hidden_size": _NARROW,
     "intermediate_size": 2 * _NARROW,
@@ -103,18 +100,6 @@ UNET: Final[dict[str, Any]] = {
     "addition_time_embed_dim": SIZE_EMBEDDING,
     "projection_class_embeddings_input_dim": _WIDE + len(TIME_IDS) * SIZE_EMBEDDING,
 }
-
-SCHEDULER: Final[dict[str, Any]] = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "rescale_betas_zero_snr": True,
-    "prediction_type": "v_prediction",
-    "timestep_spacing": "trailing",  # the first step is then the one of pure noise
-    "clip_sample": False,
-}
-"""It samples exactly in numbers of steps that divide 1000 (10, 20, 25, 40, 50)."""
 
 
 def train(settings: Settings) -> None:
@@ -179,19 +164,12 @@ class Networks:
     """
 
     def __init__(self, device: torch.device) -> None:
-        tokenizer = clip_tokenizer()
-        ids = {
-            "vocab_size": len(tokenizer),
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,  # where the pooled output is read
-            "pad_token_id": tokenizer.pad_token_id,
-        }
-        self.text_encoder = CLIPTextModel(CLIPTextConfig(**TEXT_ENCODER, **ids)).to(device)
-        config = CLIPTextConfig(**TEXT_ENCODER_2, **ids)
-        self.text_encoder_2 = CLIPTextModelWithProjection(config).to(device)
+        self.text_encoder = CLIPTextModel(text_config(TEXT_ENCODER)).to(device)
+        self.text_encoder_2 = CLIPTextModelWithProjection(text_config(TEXT_ENCODER_2)).to(device)
         self.unet = UNet2DConditionModel(**UNET).to(device)
-        _liven(self.text_encoder.embeddings)
-        _liven(self.text_encoder_2.text_model.embeddings)
+        # SDXL reads hidden states before any norm: at first there would be next to nothing to read.
+        liven(self.text_encoder.embeddings)
+        liven(self.text_encoder_2.text_model.embeddings)
         # Only the penultimate hidden states of the first encoder are read.
         self.text_encoder.encoder.layers[-1].requires_grad_(requires_grad=False)
         self.text_encoder.final_layer_norm.requires_grad_(requires_grad=False)
@@ -218,16 +196,6 @@ class Networks:
         second = self.text_encoder_2(tokens, output_hidden_states=True)
         context = torch.cat((first.hidden_states[-2], second.hidden_states[-2]), -1)
         return context, second.text_embeds
-
-
-def _liven(embeddings: nn.Module) -> None:
-    """Gives tokens and places embeddings of the size of activations.
-
-    CLIP starts at 0.02, and SDXL reads hidden states before any norm: for many steps there would be
-    next to nothing to read.
-    """
-    nn.init.normal_(embeddings.get_submodule("token_embedding").get_parameter("weight"), std=0.5)
-    nn.init.normal_(embeddings.get_submodule("position_embedding").get_parameter("weight"), std=0.2)
 
 
 @dataclass(frozen=True)
@@ -281,8 +249,7 @@ class Denoising:
         self.networks, self.pictures, self.batch = networks, pictures, batch
         self.scheduler = DDIMScheduler(**SCHEDULER)
         self.time_ids = torch.tensor([TIME_IDS], dtype=torch.float32, device=device)
-        empty = clip_tokenizer()("", padding="max_length", max_length=CONTEXT).input_ids
-        self.empty = torch.tensor(empty, device=device)
+        self.empty = empty_text(device)
 
     def __call__(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the loss, and apart the part of it that the noisiest quarter has."""
@@ -294,7 +261,7 @@ class Denoising:
         fate = torch.rand(batch, device=device)
         kept = (fate >= DROPPED).float()
         text = torch.where((fate >= 1 - EMPTY)[:, None], self.empty, text)
-        steps = self.random_steps()
+        steps = random_steps(batch, device)
         noise = torch.randn_like(clean)
         noisy = self.scheduler.add_noise(clean, noise, steps)
         with autocast(device):
@@ -313,16 +280,6 @@ class Denoising:
         error = (predicted.float() - velocity).square().mean((1, 2, 3))
         noisiest = (steps >= 3 * self.scheduler.config.num_train_timesteps // 4).float()
         return error.mean(), {"noisiest": (error * noisiest).sum() / noisiest.sum().clamp(min=1)}
-
-    def random_steps(self) -> Tensor:
-        """Time steps (B,), int64: one at random in each of B equal parts of all steps.
-
-        Spread evenly over the batch they make the loss less noisy than B independent ones would.
-        """
-        device, batch = self.time_ids.device, self.batch
-        total: int = self.scheduler.config.num_train_timesteps
-        at = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
-        return (at * total).long().clamp(max=total - 1)
 
 
 def assemble(networks: Networks, vae_folder: Path, folder: Path) -> dict[str, int]:
@@ -351,18 +308,7 @@ def assemble(networks: Networks, vae_folder: Path, folder: Path) -> dict[str, in
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )
-    staged = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(staged, ignore_errors=True)
-    pipeline.save_pretrained(staged, safe_serialization=True)
-    shutil.rmtree(staged / "vae")
-    shutil.copytree(vae_folder, staged / "vae")
-    sizes = {
-        name: save_pretrained_fp16(network, staged / name)
-        for name, network in networks.by_name().items()
-    }
-    shutil.rmtree(folder, ignore_errors=True)
-    staged.rename(folder)
-    return sizes
+    return save_pipeline_fp16(pipeline, folder, networks.by_name(), {"vae": vae_folder})
 
 
 def paint(

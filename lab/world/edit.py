@@ -184,7 +184,7 @@ def sample_edit(
     Raises:
         ValueError: `kinds` names something where `phrasing` speaks of motion alone.
     """
-    asked = phrasing or _weighted(rng, PHRASINGS, _PHRASING_SHARES)
+    asked = _weighted(rng, PHRASINGS, _PHRASING_SHARES) if phrasing is None else phrasing
     if kinds is None:
         count = _weighted(rng, (0, 1, 2), _CHANGES[asked])
         drawn = [_weighted(rng, EDIT_KINDS, _KIND_SHARES) for _ in range(count)]
