@@ -70,6 +70,13 @@ LENGTHS: Final[Mapping[TaskName, str]] = {
 _LENGTH: Final = "15 to 35 words a prompt"
 
 
+AGAIN: Final = (
+    "Match the detail and the range of these prompts, and take none of their scenes, words or "
+    "camera moves."
+)
+"""What is said after examples."""
+
+
 def messages(
     task: TaskName,
     briefs: Sequence[Brief],
@@ -92,22 +99,39 @@ def messages(
         language="English" if language == "en" else f"the language with the code {language}",
     )
     told = f"You write prompts for models that make videos. {WHAT[task]}\n{rules}"
-    parts = []
+    conversation = [Message(role="system", content=told)]
     if examples:
-        shown = [_item(number, each, tags=tags) for number, each in enumerate(examples, start=1)]
-        answer = json.dumps({FIELD: shown}, ensure_ascii=False)
-        parts.append(
-            "Here is an answer as it should look. Match its detail and its range, and take none of "
-            f"its scenes, words or camera moves:\n{answer}"
-        )
-    wanted = "\n".join(_line(brief) for brief in briefs)
+        shown = [_as_brief(number, each) for number, each in enumerate(examples, start=1)]
+        items = [_item(number, each, tags=tags) for number, each in enumerate(examples, start=1)]
+        conversation += [
+            Message(role="user", content=_request(shown, tags=tags)),
+            Message(role="assistant", content=json.dumps({FIELD: items}, ensure_ascii=False)),
+        ]
+    request = _request(briefs, tags=tags)
+    again = f"{AGAIN}\n\n{request}" if examples else request
+    return [*conversation, Message(role="user", content=again)]
+
+
+def _request(briefs: Sequence[Brief], *, tags: bool) -> str:
+    """Asks for a prompt for each brief."""
     count = "one prompt" if len(briefs) == 1 else f"{len(briefs)} prompts, one for each brief"
-    parts.append(f"Now write {count}:\n{wanted}")
-    parts.append(_form(briefs, tags=tags))
-    return [
-        Message(role="system", content=told),
-        Message(role="user", content="\n\n".join(parts)),
+    wanted = "\n".join(_line(brief) for brief in briefs)
+    return f"Write {count}:\n{wanted}\n\n{_form(briefs, tags=tags)}"
+
+
+def _as_brief(number: int, example: Prompt) -> Brief:
+    """The brief that an example might have been written for."""
+    wishes = [
+        (name, values(example, tag)[0])
+        for name, tag in (
+            ("main subject", "subjects"),
+            ("style", "style"),
+            ("main movement", "motion"),
+            ("moving objects", MOVING_OBJECTS),
+        )
+        if values(example, tag)
     ]
+    return Brief(number, tuple(wishes))
 
 
 def schema(task: TaskName, *, tags: bool) -> dict[str, JsonValue]:

@@ -1,8 +1,8 @@
-"""A real HTTP server on this machine that speaks as much of OpenAI's protocol as captions need."""
+"""A real HTTP server on this machine that speaks as much of OpenAI's protocol as is asked of it."""
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,7 @@ class Reply:
         headers: Headers besides those of the body.
         after: Seconds that it waits before it answers.
         cut: Whether it hangs up in the middle of the body.
+        drip: Seconds between two bytes of the body; none sends it at once.
     """
 
     status: int = 200
@@ -28,6 +29,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     after: float = 0.0
     cut: bool = False
+    drip: float = 0.0
 
 
 def said(text: str | None, *, refusal: str | None = None, reason: str = "stop") -> Reply:
@@ -70,17 +72,26 @@ class Server:
 
 
 @contextmanager
-def serving(replies: Sequence[Reply]) -> Iterator[Server]:
-    """Serves the replies one after another; the last of them again and again."""
-    waiting = threading.Event()
+def serving(
+    replies: Sequence[Reply] | Callable[[dict[str, Any]], Reply],
+) -> Iterator[Server]:
+    """Serves the replies one after another, the last of them again and again; or what is said to
+    the body of a request."""
+    waiting, one_at_a_time = threading.Event(), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            reply = replies[min(len(server.asked), len(replies) - 1)]
+            asked = json.loads(body)
+            with one_at_a_time:
+                place = len(server.asked)
+                server.asked.append(asked)
             if self.path != PATH:
                 reply = failed(404, "not_found", f"no such path {self.path}")
-            server.asked.append(json.loads(body))
+            elif callable(replies):
+                reply = replies(asked)
+            else:
+                reply = replies[min(place, len(replies) - 1)]
             server.headers.append({name.lower(): value for name, value in self.headers.items()})
             waiting.wait(reply.after)
             with suppress(BrokenPipeError, ConnectionResetError):  # who asked may not wait
@@ -92,7 +103,11 @@ def serving(replies: Sequence[Reply]) -> Iterator[Server]:
                 self.send_header(name, value)
             self.send_header("content-length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+            body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
+            step = 1 if reply.drip else max(1, len(body))
+            for start in range(0, len(body), step):
+                waiting.wait(reply.drip)
+                self.wfile.write(body[start : start + step])
             self.close_connection = reply.cut
 
         def log_message(self, *_: object) -> None:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -45,15 +44,9 @@ SCHEMA_REFUSED: Final = frozenset({400, 422, 501})
 TOO_LONG: Final = frozenset({"context_length_exceeded", "string_above_max_length"})
 """What servers call messages that do not fit."""
 OPENAI: Final = "api.openai.com"
-"""The only host that is sent the SDK's names of organisation and project."""
-TELEMETRY: Final = tuple(
-    f"X-Stainless-{name}"
-    for name in (
-        *("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async"),
-        *("Retry-Count", "Read-Timeout", "Raw-Response", "Helper-Method"),
-    )
-)
-"""Headers with which the SDK tells of this machine; none is sent."""
+"""The only host that is sent the organisation and the project of the environment."""
+NEEDED: Final = "x-stainless-raw-response"
+"""The SDK's own mark of a request whose answer it is to hand on unread; it says nothing else."""
 LARGEST: Final = 8 << 20
 """Bytes of an answer; what is larger is no chat completion of a few thousand tokens."""
 SHOWN: Final = 200
@@ -131,6 +124,7 @@ class EndpointModel:
             base_url=self._at.base_url,
             timeout=self._at.timeout,
             max_retries=0,
+            http_client=openai.DefaultHttpxClient(event_hooks={"request": [_discreet]}),
         )
 
     @classmethod
@@ -226,8 +220,6 @@ class EndpointModel:
 
     def _send(self, asked: _Asked) -> Any:
         """Sends a request once. Returns what came: JSON, or a text that is none."""
-        known_here = urlsplit(self._at.base_url).hostname == OPENAI
-        unsent = TELEMETRY if known_here else (*TELEMETRY, "OpenAI-Organization", "OpenAI-Project")
         body: dict[str, Any] = {
             "model": self._at.model,
             "messages": [each.model_dump() for each in asked.messages],
@@ -245,13 +237,7 @@ class EndpointModel:
                 "json_schema": {"name": "answer", "strict": True, "schema": asked.schema},
             }
         try:
-            with self._client.chat.completions.with_streaming_response.create(
-                **body,
-                extra_headers={
-                    **dict.fromkeys(unsent, openai.Omit()),
-                    "User-Agent": f"mora-bench/{__version__}",
-                },
-            ) as response:
+            with self._client.chat.completions.with_streaming_response.create(**body) as response:
                 return _json(self._body(response.iter_bytes()))
         except openai.APIStatusError as error:
             raise self._status(error, asked) from None
@@ -340,6 +326,16 @@ class EndpointModel:
         if self._key:
             told = told.replace(self._key, "(the key)")
         return f"{told[:SHOWN]}…" if len(told) > SHOWN else told
+
+
+def _discreet(request: httpx2.Request) -> None:
+    """Takes out of a request what the SDK tells of this machine, and of its user elsewhere."""
+    for name in list(request.headers):
+        of_the_user = name in ("openai-organization", "openai-project")
+        of_this_machine = name.startswith("x-stainless-") and name != NEEDED
+        if of_this_machine or (of_the_user and request.url.host != OPENAI):
+            del request.headers[name]
+    request.headers["user-agent"] = f"mora-bench/{__version__}"
 
 
 def endpoint_identity(settings: LanguageSettings) -> Mapping[str, JsonValue]:

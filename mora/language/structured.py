@@ -11,13 +11,26 @@ _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*(?:```|$)", re.DOTALL | re.IGNORECA
 
 
 def asked_in_words(messages: Sequence[Message], schema: Schema) -> list[Message]:
-    """Returns messages that end with the wish for JSON of a schema, in words."""
-    wish = (
-        "Answer with one JSON object and nothing else: no explanation, no code fence. "
-        f"It must follow this JSON schema: {json.dumps(schema)}"
-    )
+    """Returns messages that end with the wish for JSON of a schema, in words.
+
+    The schema is shown by its form, since small models take a schema itself for what to write.
+    """
+    form = json.dumps(_form(schema), ensure_ascii=False)
+    wish = f"Answer with JSON and nothing else, in this form: {form}"
     *before, last = messages
     return [*before, last.model_copy(update={"content": f"{last.content}\n\n{wish}"})]
+
+
+def _form(schema: Any) -> Any:
+    """What follows a schema looks like: its fields, with what may stand there in words."""
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: _form(each) for name, each in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [_form(schema.get("items", {}))]
+    if "enum" in schema:
+        return " or ".join(str(each) for each in schema["enum"])
+    return f"<{kind or 'any value'}>"
 
 
 def read_json(text: str) -> dict[str, Any] | None:
