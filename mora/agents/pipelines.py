@@ -112,7 +112,7 @@ class Pipeline:
         check_device(self.settings.name, device)
         if not self.settings.safety_checker:
             _tell_that_nothing_is_checked(self.settings.name)
-        arguments = {**self._load_arguments(cls), **parts}
+        arguments = {**self._load_arguments(cls, device), **parts}
         try:
             pipeline = cls.from_pretrained(
                 source,
@@ -133,7 +133,6 @@ class Pipeline:
         try:
             yield LoadedPipeline(pipeline, self, device)
         finally:
-            pipeline.remove_all_hooks()
             del pipeline
             gc.collect()
             if torch.cuda.is_available():
@@ -146,7 +145,7 @@ class Pipeline:
         chosen = {"default": self.settings.dtype, **self.settings.dtype_of}
         return {part: getattr(torch, name) for part, name in chosen.items()}
 
-    def _load_arguments(self, cls: Any) -> dict[str, Any]:
+    def _load_arguments(self, cls: Any, device: str) -> dict[str, Any]:
         arguments: dict[str, Any] = dict(self.settings.load)
         if not self.settings.safety_checker:
             known = inspect.signature(cls.__init__).parameters
@@ -159,7 +158,11 @@ class Pipeline:
             arguments |= {name: value for name, value in off.items() if name in known}
         if self.settings.memory == "quantised":
             arguments["quantization_config"] = quantisation(
-                self.settings.name, self.settings.quantisation, cls, self._dtypes()["default"]
+                self.settings.name,
+                self.settings.quantisation,
+                cls,
+                compute=self._dtypes()["default"],
+                device=device,
             )
         return arguments
 

@@ -30,7 +30,7 @@ def place(pipeline: Any, settings: PipelineSettings, device: str) -> None:
         device: A torch device.
 
     Raises:
-        SettingError: The autoencoder cannot do what the settings say.
+        SettingError: The autoencoder or the device cannot do what the settings say.
     """
     for chosen, name in ((settings.vae.slicing, "slicing"), (settings.vae.tiling, "tiling")):
         if chosen:
@@ -41,6 +41,11 @@ def place(pipeline: Any, settings: PipelineSettings, device: str) -> None:
     if memory == "offload":
         pipeline.enable_model_cpu_offload(device=device)
     elif memory == "sequential":
+        if device.startswith("cpu"):
+            raise SettingError(
+                f"{settings.name}: memory=sequential brings layers to a GPU one by one, found "
+                f"device={device}: set memory=resident."
+            )
         pipeline.enable_sequential_cpu_offload(device=device)
     else:
         pipeline.to(device)
@@ -56,14 +61,14 @@ def denoisers(pipeline: Any) -> list[str]:
 
 def _enable(pipeline: Any, name: str, what: str) -> None:
     vae = getattr(pipeline, "vae", None)
-    method = getattr(vae, f"enable_{what}", None)
-    if method is None:
+    try:
+        getattr(vae, f"enable_{what}")()
+    except (AttributeError, NotImplementedError):
         found = "none" if vae is None else type(vae).__name__
         raise SettingError(
             f"{name}: vae.{what}=true needs an autoencoder that can do it, found {found}: "
             f"set vae.{what}=false."
-        )
-    method()
+        ) from None
 
 
 class _Method(NamedTuple):
@@ -103,7 +108,7 @@ _METHODS: Final = {
 }
 
 
-def quantisation(name: str, settings: Quantisation, cls: Any, compute: Any) -> Any:
+def quantisation(name: str, settings: Quantisation, cls: Any, *, compute: Any, device: str) -> Any:
     """Returns what diffusers wants to be told, to hold weights in fewer bits.
 
     Args:
@@ -111,12 +116,14 @@ def quantisation(name: str, settings: Quantisation, cls: Any, compute: Any) -> A
         settings: How.
         cls: Class of the pipeline.
         compute: Torch dtype of the arithmetic.
+        device: Torch device.
 
     Returns:
         A `diffusers.PipelineQuantizationConfig`.
 
     Raises:
-        SettingError: The method's package is not installed, or the pipeline has no such part.
+        SettingError: The method's package is not installed, it cannot work on the device, or the
+            pipeline has no such part.
     """
     import inspect
 
@@ -128,6 +135,11 @@ def quantisation(name: str, settings: Quantisation, cls: Any, compute: Any) -> A
         raise SettingError(
             f"{name}: memory=quantised with quantisation.method={settings.method} needs the "
             f"package {method.package}: pip install {method.package}."
+        )
+    if method.package == "bitsandbytes" and device.startswith("cpu"):
+        raise SettingError(
+            f"{name}: quantisation.method={settings.method} needs a GPU, found device={device}: "
+            "set memory=resident."
         )
     known = set(inspect.signature(cls.__init__).parameters) - {"self"}
     parts = settings.parts or tuple(part for part in DENOISERS if part in known)
