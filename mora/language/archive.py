@@ -52,7 +52,7 @@ class Exchange(Record):
     """All that decides the model's answers."""
     messages: tuple[Message, ...]
     """What it was asked; a wish for JSON in words is added where the answer says so."""
-    answer_schema: Mapping[str, JsonValue] | None
+    answer_schema: Mapping[str, JsonValue] | None = None
     """The schema that the answer was to follow."""
     seed: int
     max_tokens: int
