@@ -40,8 +40,12 @@ GROWING: Final = ("count", "rounds")
 
 def main(arguments: Sequence[str]) -> int:
     """Carries out `mora prompts generate`."""
-    # The model's settings are those of the group `language`, which agents use, too.
-    chosen = [re.sub(r"^model=", "language@model=", each) for each in arguments]
+    # The model's settings are those of the group `language`, which agents use, too; and `task`
+    # alone would be the group of the tasks' own settings, which no prompt depends on.
+    written = {"model": "language@model", "task": "task_name"}
+    chosen = [
+        re.sub(r"^(model|task)=", lambda name: f"{written[name[1]]}=", each) for each in arguments
+    ]
     return run("prompts_generate", chosen, generate_set, lists_of_texts=("unlike",))
 
 
@@ -105,14 +109,15 @@ def _generate(settings: Settings, order: Order, model: LanguageSettings, path: P
 def _order(settings: Settings) -> Order:
     names = {
         "count": "n",
-        **{each: each for each in Order.model_fields if each != "count"},
+        "task": "task_name",
+        **{each: each for each in Order.model_fields if each not in ("count", "task")},
     }
     try:
         return Order.model_validate({field: settings[name] for field, name in names.items()})
     except ValidationError as error:
         field = str(error.errors()[0]["loc"][0])
         told = describe(error, "").removeprefix(f".{field}")
-        raise SettingError(f"{names.get(field, field)}{told}") from None
+        raise SettingError(f"{names[field].removesuffix('_name')}{told}") from None
 
 
 def _validated(kind: type[LanguageSettings], settings: Any, prefix: str) -> LanguageSettings:

@@ -267,11 +267,12 @@ class EndpointModel:
 
     def _status(self, error: openai.APIStatusError, asked: _Asked) -> Exception:
         """What an answer with an error's status means."""
-        status, code, said = error.status_code, error.code, self._told(error.message)
+        message = str(_get(error.body, "message") or error.message)
+        status, code, said = error.status_code, error.code, self._told(message)
         if code in REFUSALS:
             return self._error(Reason.REFUSED, f"refused with status {status}: {said}")
         told = f"answered with status {status}: {said}"
-        if code in TOO_LONG or "context length" in error.message.lower():
+        if code in TOO_LONG or "context length" in message.lower():
             return self._error(Reason.TOO_LONG, told)
         if status in MAY_PASS and code not in NO_CREDIT:
             wait = asked_to_wait(error.response.headers, datetime.now(UTC))

@@ -162,7 +162,11 @@ class LocalModel:
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
             [tokens] = self._network.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens, **drawing
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=max_tokens,
+                repetition_penalty=_local(self._settings).repetition_penalty,
+                **drawing,
             )
         return [int(token) for token in tokens[ids.shape[1] :]]
 
@@ -179,6 +183,7 @@ def local_identity(settings: LanguageSettings) -> Mapping[str, JsonValue]:
         "weights": _weights_id(local),
         "gguf_file": local.gguf_file,
         "dtype": local.dtype,
+        "repetition_penalty": local.repetition_penalty,
         "chat_template": None if template is None else content_hash(template),
         "temperature": settings.temperature,
         "top_p": settings.top_p,
