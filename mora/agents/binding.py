@@ -10,6 +10,7 @@ from mora.agents.connection import Connection, ConnectionSettings, bind_connecti
 from mora.agents.image_to_image import ImageToImage, PipelineImageToImage
 from mora.agents.image_to_video import ImageToVideo, PipelineImageToVideo, VideoPipelineSettings
 from mora.agents.pipeline_settings import PipelineSettings
+from mora.agents.pipelines import NOT_IN_RECIPE
 from mora.agents.prompt import PromptAgent, PromptSettings, bind_prompt
 from mora.agents.refiner import RefinedPipelineSettings
 from mora.agents.text_to_image import PipelineTextToImage, TextToImage
@@ -21,6 +22,9 @@ S = TypeVar("S")
 
 ROLES: Final = ("prompt", "text_to_image", "image_to_image", "image_to_video", "connection")
 """The agents' roles, in the order of the paper; each is a field of `Agents`."""
+
+PIPELINES: Final = ROLES[1:]
+"""Roles that pipelines of pictures and videos play."""
 
 
 class AgentsSettings(Record):
@@ -76,6 +80,30 @@ def require(agent: A | None, role: str) -> A:
             f"Choose one with agents.{role}=NAME; docs/agents.md lists them."
         )
     return agent
+
+
+def with_batch_size(settings: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Returns the settings of agents with another batch size, where models take several items.
+
+    Args:
+        settings: As in `mora/conf/agents`, nested and resolved.
+        size: Items that a model takes at once.
+    """
+    agents = dict(settings)
+    for role in PIPELINES:
+        chosen = agents.get(role)
+        if chosen is not None and not chosen.get("one_at_a_time", False):
+            agents[role] = {**chosen, "batch_size": size}
+    return agents
+
+
+def harmless() -> tuple[str, ...]:
+    """Names of agents' settings that may differ between the sessions of one run.
+
+    They change no result, or the recipe says more exactly whether they do.
+    """
+    of_roles = [f"agents.{role}.{name}" for role in PIPELINES for name in NOT_IN_RECIPE]
+    return (*of_roles, "agents.text_to_image.refiner.weights")
 
 
 def _bound(make: Callable[[S], A], settings: S | None) -> A | None:

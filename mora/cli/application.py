@@ -151,6 +151,12 @@ def told(error: Exception) -> str | None:
 def _one_line(error: BaseException) -> str:
     """Hydra's and OmegaConf's messages in one line."""
     unknown = re.match(r"Could not override '(.+?)'", str(error))
+    if unknown and "/" in unknown[1]:
+        role = unknown[1].rpartition("/")[2]
+        return (
+            f"{unknown[1].replace('/', '.')}: the chosen settings leave no such choice. Name it in "
+            f"the defaults of their file, - {role}: NAME, or - {role}: null for none."
+        )
     if unknown:
         return f"{unknown[1]}: no such setting. See --cfg job for the settings."
     lines = [line.strip() for line in str(error).splitlines()]

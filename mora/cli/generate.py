@@ -1,11 +1,11 @@
 """`mora generate`: videos into a run."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from baselines.registry import make_baseline
 from eval.ledger import HARMLESS, Ledger
-from mora.agents.binding import Agents, bind, require
+from mora.agents.binding import Agents, bind, harmless, require, with_batch_size
 from mora.cli.application import Settings, run
 from mora.cli.executor import require_local
 from mora.cli.failures import tell_failures
@@ -18,9 +18,6 @@ from mora.records import Prompt, TaskName, Video, content_hash
 from mora.runner import Progress, Runner
 from mora.tasks.text_to_video import text_to_video
 from prompts.load import load, locate
-
-PIPELINES: Final = ("text_to_image", "image_to_video")
-"""Agents that are pipelines."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -106,12 +103,8 @@ def make_generator(
 
 
 def _with_batch_size(settings: Settings) -> dict[str, Any]:
-    agents = dict(settings["agents"])
-    size = settings["executor"]["batch_size"]
-    if size is not None:
-        for role in PIPELINES:
-            agents[role] = agents[role] | {"batch_size": size}
-    return agents
+    agents, size = settings["agents"], settings["executor"]["batch_size"]
+    return dict(agents) if size is None else with_batch_size(agents, size)
 
 
 def _asked(
@@ -130,9 +123,8 @@ def _asked(
 
 
 def _harmless() -> Collection[str]:
-    """Settings of agents that change no result, or that the recipe says more exactly."""
-    roles = [f"agents.{role}.{name}" for role in PIPELINES for name in ("batch_size", "weights")]
-    return (*HARMLESS, *roles)
+    """Settings that change no result, or that the recipe says more exactly."""
+    return (*HARMLESS, *harmless())
 
 
 def _show(meter: Meter, progress: Progress) -> None:

@@ -25,6 +25,14 @@ from mora.cli.arguments import prepare
         (["-m", "out=a,b"], ["-m", "out='a','b'"]),
         (["--multirun", "model=mora,still"], ["--multirun", "model=[mora],[still]"]),
         (["~prompts"], ["~prompts"]),
+        (["agents.image_to_video=ltx"], ["agents/image_to_video=ltx"]),
+        (["agents/image_to_video=ltx"], ["agents/image_to_video=ltx"]),
+        (["-m", "agents.image_to_video=ltx,wan"], ["-m", "agents/image_to_video=ltx,wan"]),
+        (["agents.connection=null"], ["++agents.connection=null"]),
+        (["agents.image_to_video={fps: 3}"], ["++agents.image_to_video={fps: 3}"]),
+        (["agents.text_to_image.call.width=64"], ["++agents.text_to_image.call.width=64"]),
+        (["agents.name=mine"], ["agents.name=mine"]),
+        (["agents=mini"], ["agents=mini"]),
     ],
 )
 def test_lists_and_paths_are_written_as_people_do(typed, read):

@@ -76,6 +76,9 @@ def test_a_run_goes_on_with_the_same_settings_only(tiny, tmp_path, capsys):
     assert main(["generate", *tiny, "executor.batch_size=3", "run=./again"]) == 0
     assert _media(tmp_path / "again") == media
     assert "mora, image_to_video: 4/4, 4 from before" in capsys.readouterr().err
+    elsewhere = ["agents.text_to_image.memory=offload", "agents.image_to_video.device=cpu:0"]
+    assert main(["generate", *tiny, *elsewhere, "run=./again"]) == 0
+    assert _media(tmp_path / "again") == media
     assert main(["generate", *tiny, "seed=1", "run=./again"]) == 2
     assert "again was asked for with seed = 0, now it is seed = 1." in capsys.readouterr().err
 
