@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+import mora
 from mora.agents.binding import ROLES, bind, harmless, require, with_batch_size
+from mora.checkpoints import CheckpointError
 from mora.cli import main
 from mora.errors import SettingError
+
+CONF = Path(mora.__file__).parent / "conf" / "agents"
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict]:
@@ -108,7 +112,28 @@ def test_every_shipped_stack_binds(capsys, stack):
     assert (agents.image_to_image is None) == (stack == "mini")
 
 
-def test_every_setting_of_a_seat_has_a_comment_on_its_model():
-    conf = Path(bind.__code__.co_filename).parents[1] / "conf" / "agents"
-    for path in conf.rglob("*.yaml"):
+def test_every_file_begins_by_saying_what_it_is():
+    for path in CONF.rglob("*.yaml"):
         assert path.read_text().startswith("# "), path
+
+
+def test_the_model_that_the_documentation_adds_is_one(tmp_path, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+    assert len(example.splitlines()) < 30
+    seat = tmp_path / "agents" / "image_to_video"
+    seat.mkdir(parents=True)
+    (seat / "skyreels.yaml").write_text(example)
+    settings = shown(capsys, f"--config-dir={tmp_path}", "agents.image_to_video=skyreels")
+    agent = bind(settings).image_to_video
+    assert agent.reads_text
+    # The class and its call are looked at before the weights, which are not here.
+    with pytest.raises(CheckpointError, match="/models/SkyReels"), agent.open("cpu"):
+        pass
+
+
+def test_the_documentation_lists_all_that_ships():
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+    for role in ("text_to_image", "image_to_image", "image_to_video"):
+        for path in (CONF / role).glob("*.yaml"):
+            assert f"`{path.stem}`" in page, path
