@@ -73,24 +73,27 @@ def _generate(settings: Settings, order: Order, model: LanguageSettings, path: P
         "model": {"name": model.name, "max_tokens": model.max_tokens, **identity(model)},
     }
     _refuse_another(facts, asked, path)
-    _write(facts, asked)
     here = model.local is not None or settings["embedder"] != "none"
     device = torch_device(settings["device"]) if here else "cpu"
+    examples, sources = _examples(settings, order), _sources(settings, order)
+    unlike = [each for name in settings["unlike"] for each in load(locate(name))]
+    embed = _embedder(settings, device)
     archive = Archive(_archive_path(model, path))
     purse = purse_of(model, archive)
     with (
         Meter() as meter,
         opened(model, device, archive, purse=purse, repeat_failures=True) as writer,
     ):
+        _write(facts, asked)  # from here on the set is this order's, also if the session is killed
         prompts, made = generate(
             order,
             writer,
             max_tokens=model.max_tokens,
             concurrency=model.concurrency,
-            examples=_examples(settings, order),
-            sources=_sources(settings, order),
-            unlike=[each for name in settings["unlike"] for each in load(locate(name))],
-            embed=_embedder(settings, device),
+            examples=examples,
+            sources=sources,
+            unlike=unlike,
+            embed=embed,
             report=lambda progress: _show(meter, progress),
             save=lambda prompts: _keep(prompts, path),
         )
