@@ -5,7 +5,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lab.train import image_autoencoder, temporal_autoencoder, text_to_image
+from lab.train import image_autoencoder, image_to_image, temporal_autoencoder, text_to_image
 from lab.train.export import save_pretrained_fp16
 from lab.train.loop import Settings, Training
 
@@ -52,7 +52,7 @@ def watches(monkeypatch):
             found.append(watch.seen)
             super().run()
 
-    for module in (image_autoencoder, temporal_autoencoder, text_to_image):
+    for module in (image_autoencoder, temporal_autoencoder, text_to_image, image_to_image):
         monkeypatch.setattr(module, "Training", Watched)
     return found
 
@@ -93,4 +93,14 @@ def test_text_to_image(tmp_path, monkeypatch, watches):
     vae = AutoencoderKL(**(image_autoencoder.VAE | tiny))
     save_pretrained_fp16(vae, tmp_path / "weights" / "text_to_image" / "vae")
     text_to_image.train(Settings(tmp_path, CPU, steps=1, batch=2))
+    assert watches == [set()]
+
+
+def test_image_to_image(tmp_path, monkeypatch, watches):
+    small = {"block_out_channels": (16, 16), "norm_num_groups": 4, "attention_head_dim": 2}
+    monkeypatch.setattr(image_to_image, "UNET", image_to_image.UNET | small)
+    tiny = {"block_out_channels": (8, 8, 8, 8), "norm_num_groups": 2}
+    vae = AutoencoderKL(**(image_autoencoder.VAE | tiny))
+    save_pretrained_fp16(vae, tmp_path / "weights" / "text_to_image" / "vae")
+    image_to_image.train(Settings(tmp_path, CPU, steps=1, batch=2))
     assert watches == [set()]
