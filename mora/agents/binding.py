@@ -27,6 +27,10 @@ PIPELINES: Final = ROLES[1:]
 """Roles that pipelines of pictures and videos play."""
 
 
+KINDS: Final = frozenset({"SEINE", "diffusers"})
+"""What `ConnectionSettings` calls its kinds: parts of an error's place that are no settings."""
+
+
 class AgentsSettings(Record):
     """A model for each role; a stack may leave out all but the prompt agent."""
 
@@ -121,7 +125,7 @@ def validate_agents(settings: Mapping[str, Any]) -> AgentsSettings:
 def describe(error: ValidationError, prefix: str) -> str:
     """Returns the first problem of a validation in one line, with the setting's full name."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in (prefix, *first["loc"]))
+    name = ".".join(str(part) for part in (prefix, *first["loc"]) if part not in KINDS)
     plain = isinstance(first["input"], str | int | float | bool | None)
     found = f", found {first['input']!r}" if plain and first["type"] != "missing" else ""
     if first["type"] == "extra_forbidden":

@@ -88,6 +88,18 @@ def test_what_a_run_needs_and_nobody_plays_is_told(tiny_agents):
     assert require(agents.prompt, "prompt") is agents.prompt
 
 
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        ({"pipeline": "SEINE", "name": "s"}, "agents.connection.unet: Field required"),
+        ({"pipeline": "X", "name": "w", "weights": "/x"}, "agents.connection.fps: Field required"),
+    ],
+)
+def test_a_wrong_connection_is_named_by_its_setting(connection, said):
+    with pytest.raises(SettingError, match=f"^{said}"):
+        bind({"name": "x", "prompt": {"agent": "verbatim"}, "connection": connection})
+
+
 def test_a_batch_size_is_for_those_who_take_batches():
     settings = {
         "name": "x",
