@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from mora.agents import prompt
 from mora.agents.connection import Connection, ConnectionSettings, bind_connection
 from mora.agents.image_to_image import ImageToImage, PipelineImageToImage
 from mora.agents.image_to_video import ImageToVideo, PipelineImageToVideo, VideoPipelineSettings
@@ -107,7 +108,8 @@ def harmless() -> tuple[str, ...]:
     They change no result, or the recipe says more exactly whether they do.
     """
     of_roles = [f"agents.{role}.{name}" for role in PIPELINES for name in NOT_IN_RECIPE]
-    return (*of_roles, "agents.text_to_image.refiner.weights")
+    of_prompt = [f"agents.prompt.{name}" for name in prompt.HARMLESS]
+    return (*of_roles, *of_prompt, "agents.text_to_image.refiner.weights")
 
 
 def _bound(make: Callable[[S], A], settings: S | None) -> A | None:

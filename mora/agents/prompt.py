@@ -3,12 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
 from mora.language.settings import LanguageSettings
 from mora.records import Failure, Record, content_hash
+
+HARMLESS: Final = (
+    *("model.concurrency", "model.budget", "model.archive", "model.endpoint.key_variable"),
+    *("model.endpoint.timeout", "model.endpoint.tries", "model.endpoint.first_pause"),
+    *("model.endpoint.longest_pause", "model.endpoint.prices", "model.endpoint.length_field"),
+    *("model.local.weights", "model.local.licence"),
+)
+"""Settings that change no answer, or that the recipe says more exactly."""
 
 
 class Enhance(Protocol):

@@ -349,6 +349,7 @@ def endpoint_identity(settings: LanguageSettings) -> Mapping[str, JsonValue]:
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "structured": settings.endpoint.structured,
+        "send_seed": settings.endpoint.send_seed,
     }
 
 

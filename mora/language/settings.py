@@ -82,8 +82,8 @@ class LocalSettings(Record):
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Precision of the weights and of the arithmetic; GGUF weights are unpacked to it."""
     repetition_penalty: float = Field(default=1.0, ge=1)
-    """Above 1, words that were said become less likely (arXiv 1909.05858), so that small models
-    do not go round in circles."""
+    """Above 1, tokens that were said become less likely (arXiv 1909.05858): small models go less
+    in circles, but lose the form of JSON, whose signs are repeated."""
     chat_template: str | None = None
     """Path of a Jinja template, for a model that brings none."""
     licence: str | None = None

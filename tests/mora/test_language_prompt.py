@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from openai_server import Reply, failed, said, serving
 from tiny_language_model import save_tiny_language_model
 
-from eval.ledger import Ledger
-from mora.agents.binding import validate_agents
+from eval.ledger import Ledger, flatten
+from mora.agents.binding import harmless, validate_agents
 from mora.agents.grammar import GrammarPrompt
 from mora.agents.prompt import PromptSettings, VerbatimPrompt, bind_prompt
 from mora.agents.rewriting import TEMPLATES, LanguagePrompt
@@ -219,3 +219,18 @@ def test_settings_that_do_not_go_together_are_told() -> None:
         PromptSettings(agent="language")
     with pytest.raises(SettingError, match=r"template=poem: no such template.*picture"):
         agent("http://a/v1", Path("kept"), template="poem")
+
+
+def test_a_run_goes_on_with_other_settings_where_they_change_no_answer() -> None:
+    names = {name.removeprefix("agents.") for name in harmless()}
+    known: set[str] = set()
+    for choice in ("gpt4", "local"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("generate", [f"agents/prompt={choice}"])
+        prompt = OmegaConf.to_container(config.agents.prompt, resolve=True)
+        assert isinstance(prompt, dict)
+        known |= flatten({"prompt": {str(name): value for name, value in prompt.items()}}).keys()
+    for name in (each for each in names if each.startswith("prompt.")):
+        assert any(each == name or each.startswith(f"{name}.") for each in known), name
+    assert "prompt.model.endpoint.timeout" in names
+    assert not names & {"prompt.model.temperature", "prompt.model.max_tokens", "prompt.template"}
